@@ -1,0 +1,147 @@
+/* The C API: tables of kernels per instruction set, and the drivers that call them. Nothing here knows Python or the tape. */
+#ifndef TT_H
+#define TT_H
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TT_F32, TT_F64, TT_DTYPES };
+#define TT_MAX_DIMS 32
+#define TT_MAX_THREADS 64
+
+/* ---- elementwise: unit-stride rows; `out` may be one of the inputs, an absent input is given as another one */
+typedef void (*tt_map_fn)(ptrdiff_t n, const void *a, const void *b, const void *c, void *out, const double *p);
+enum {
+#define UNARY_V(name, cost) TT_##name,
+#define UNARY(name, cost) TT_##name, TT_##name##_grad,
+#define UNARY_P(name, cost) TT_##name, TT_##name##_grad,
+#define BINARY(name, cost) TT_##name,
+#define TERNARY(name, cost) TT_##name,
+#define SELECT(name, cost) TT_##name,
+#include "ops.def"
+#undef UNARY_V
+#undef UNARY
+#undef UNARY_P
+#undef BINARY
+#undef TERNARY
+#undef SELECT
+    TT_MAPS
+};
+typedef struct {
+    const char *name;
+    int inputs, cost;
+} tt_map_info;
+extern const tt_map_info tt_map_infos[TT_MAPS];
+
+/* ---- reductions: whole rows are divided into parts of TT_RED_PART elements, whose 16 (8) lanes are joined by a fixed tree */
+enum { TT_SUM, TT_PROD, TT_MAX, TT_MIN, TT_SUMSQ, TT_DOT, TT_REDUCES };
+#define TT_RED_BLOCK 32                   /* vectors summed one after the other */
+#define TT_RED_PART_BLOCKS 64             /* blocks joined as one subtree: the unit of threads */
+#define TT_RED_DEPTH 40                   /* log2 of the number of blocks of the longest axis */
+typedef void (*tt_red_part_fn)(ptrdiff_t n, const void *x, const void *y, void *lanes);
+typedef void (*tt_red_join_fn)(ptrdiff_t parts, const void *lanes, void *out);
+typedef void (*tt_red_outer_fn)(ptrdiff_t n, ptrdiff_t m, const void *x, ptrdiff_t row_stride, void *out);
+
+typedef struct {
+    ptrdiff_t m, n, k;                    /* C (m, n) = A (m, k) @ B (k, n) (+ bias (n)) */
+    const void *a, *b;
+    ptrdiff_t a_row, a_col, b_row, b_col; /* strides in elements, any sign */
+    void *c;
+    ptrdiff_t c_row;                      /* columns of C are contiguous */
+    const void *bias;                     /* NULL or n contiguous values, added after the chain over k */
+    int accumulate;                       /* 1: the chain starts from C, 0: from zero */
+} tt_gemm_args;
+
+typedef struct {
+    ptrdiff_t rows, classes;
+    const void *x, *weight;               /* (rows, classes); weight: NULL or (classes) */
+    const int64_t *target;                /* (rows), checked by the caller */
+    int64_t ignore;
+    double smoothing;
+    const void *g;                        /* backward: upstream gradient, g_step (0 or 1) elements per row */
+    ptrdiff_t g_step;
+    void *loss, *lse, *out;               /* forward: (rows), (rows, 2); backward: (rows, classes) */
+} tt_xent_args;
+
+typedef struct {
+    void *p;                              /* n parameters, updated in place */
+    const void *g;
+    void *s0, *s1, *s2;                   /* state of the optimizer */
+    ptrdiff_t n;
+} tt_param;
+typedef struct {
+    double lr, momentum, dampening, weight_decay, beta1, beta2, eps, correction1, correction2;
+    int nesterov, maximize, first, decoupled;
+} tt_hyper;
+typedef void (*tt_optim_fn)(const tt_param *p, ptrdiff_t begin, ptrdiff_t end, const tt_hyper *h);
+
+/* TT_UNIFORM in [p0, p1), TT_NORMAL (mean p0, deviation p1), TT_KEEP: 1 / (1 - p0) with probability 1 - p0, else 0 */
+enum { TT_UNIFORM, TT_NORMAL, TT_KEEP, TT_RANDOMS };
+typedef void (*tt_random_fn)(uint64_t key, uint64_t offset, ptrdiff_t begin, ptrdiff_t end, void *y, double p0, double p1);
+
+typedef struct {
+    const char *name;
+    int fused;                            /* hardware FMA: hashes are equal among all sets that have it */
+    tt_map_fn map[TT_MAPS][TT_DTYPES];
+    tt_red_part_fn red_part[TT_REDUCES][TT_DTYPES];
+    tt_red_join_fn red_join[TT_REDUCES][TT_DTYPES];
+    tt_red_outer_fn red_outer[TT_REDUCES][TT_DTYPES];
+    void (*softmax[TT_DTYPES])(ptrdiff_t rows, ptrdiff_t n, const void *x, void *y);
+    void (*softmax_grad[TT_DTYPES])(ptrdiff_t rows, ptrdiff_t n, const void *g, const void *y, void *dx);
+    void (*log_softmax[TT_DTYPES])(ptrdiff_t rows, ptrdiff_t n, const void *x, void *y);
+    void (*log_softmax_grad[TT_DTYPES])(ptrdiff_t rows, ptrdiff_t n, const void *g, const void *y, void *dx);
+    void (*logsumexp[TT_DTYPES])(ptrdiff_t rows, ptrdiff_t n, const void *x, void *y);
+    void (*xent[TT_DTYPES])(const tt_xent_args *a, ptrdiff_t begin, ptrdiff_t end);
+    void (*xent_grad[TT_DTYPES])(const tt_xent_args *a, ptrdiff_t begin, ptrdiff_t end);
+    void (*gemm_part[TT_DTYPES])(const tt_gemm_args *a, void *scratch, int thread, int threads);
+    size_t (*gemm_scratch[TT_DTYPES])(const tt_gemm_args *a, int threads);
+    tt_optim_fn sgd[TT_DTYPES], adam[TT_DTYPES];
+    void (*gather_u8[TT_DTYPES])(ptrdiff_t n, const uint8_t *x, void *y, double scale, double shift);
+    void (*scatter_add[TT_DTYPES])(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y);
+    tt_random_fn random[TT_RANDOMS][TT_DTYPES];
+} tt_kernels;
+
+/* ---- dispatch.c */
+const tt_kernels *tt_best(void);
+const tt_kernels *tt_find(const char *name);          /* NULL: not built in, or this CPU cannot run it */
+const char *tt_isa_name(int i);                       /* built-in sets, best first; NULL after the last */
+
+/* ---- parallel.c: the only file that knows OpenMP */
+typedef void (*tt_task)(void *ctx, ptrdiff_t begin, ptrdiff_t end);
+typedef void (*tt_team_task)(void *ctx, int thread, int threads);
+int tt_has_openmp(void);
+int tt_get_threads(void);
+void tt_set_threads(int n);
+int tt_threads_for(double work);                      /* threads worth waking for so much work (about nanoseconds) */
+void tt_set_thread_work(double ns);                    /* ... of which each must have this much; 10000 at first */
+void tt_parallel(tt_task fn, void *ctx, ptrdiff_t items, int threads);
+void tt_team(tt_team_task fn, void *ctx, int threads); /* `threads` members that may meet at tt_barrier() */
+void tt_barrier(void);
+int tt_seen_threads(int reset);                       /* distinct members that ran in any region since the last reset */
+
+/* ---- drivers.c: strides, broadcasting, threads; the same for every instruction set */
+typedef struct {
+    const char *data;
+    const ptrdiff_t *stride;                          /* bytes, one per dimension */
+    int size;                                         /* bytes of an element: 1, 4 or 8 */
+} tt_operand;
+void tt_map(const tt_kernels *k, int op, int dtype, int ndim, const ptrdiff_t *shape, int inputs, const tt_operand *in,
+            const tt_operand *out, const double *p);
+/* x: (outer, n, inner) contiguous; y: the same or NULL (TT_DOT); out: (outer, inner). scratch: tt_reduce_scratch() bytes. */
+size_t tt_reduce_scratch(ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner);
+void tt_reduce(const tt_kernels *k, int op, int dtype, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner, const void *x,
+               const void *y, void *out, void *scratch);
+/* kind: softmax, its gradient, log_softmax, its gradient, logsumexp (all over contiguous rows) */
+enum { TT_SOFTMAX, TT_SOFTMAX_GRAD, TT_LOG_SOFTMAX, TT_LOG_SOFTMAX_GRAD, TT_LOGSUMEXP };
+void tt_rows(const tt_kernels *k, int kind, int dtype, ptrdiff_t rows, ptrdiff_t n, const void *a, const void *b, void *out);
+void tt_xent(const tt_kernels *k, int dtype, int backward, const tt_xent_args *a);
+int tt_gemm_threads(const tt_gemm_args *a);
+void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, const ptrdiff_t *offsets, void *scratch, int threads);
+void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h);
+void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x, const int64_t *index,
+                    void *y, double scale, double shift);
+void tt_random(const tt_kernels *k, int kind, int dtype, uint64_t key, uint64_t offset, ptrdiff_t n, void *y, double p0, double p1);
+/* random.c: integers, the same on every CPU */
+void tt_philox(uint64_t key, uint64_t counter, uint32_t out[4]);
+void tt_randint(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t lo, uint64_t range, int64_t *y);
+void tt_randperm(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t *y);
+#endif

@@ -1,0 +1,52 @@
+"""tinytensor: small, fast tensors with gradients on the CPU. `import tinytensor as tt`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import autograd, data, nn, ops, optim, random, serialize
+from .creation import (
+    arange,
+    as_tensor,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)  # fmt: skip
+from .random import Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
+from .serialize import load, save
+from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .tensor import Tensor, float32, float64, get_default_dtype, int64, set_default_dtype, uint8
+from .tensor import bool_ as bool
+from .threads import get_num_threads, set_num_threads, show_config, threads
+
+__version__ = "0.1.0"
+double, long = float64, int64
+
+
+def is_tensor(x: Any) -> Any:
+    """Whether x is a Tensor."""
+    return isinstance(x, Tensor)
+
+
+def numel(x: Tensor) -> int:
+    """Number of elements."""
+    return x.numel()
+
+
+globals().update(ops.PUBLIC)
+__all__ = [
+    "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "data", "double", "empty", "empty_like", "enable_grad", "eye", "float32",
+    "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_num_threads", "initial_seed", "int64", "is_grad_enabled", "is_tensor",
+    "linspace", "load", "long", "manual_seed", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
+    "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_grad_enabled", "set_num_threads", "show_config", "tensor", "threads",
+    "uint8", "zeros", "zeros_like", *ops.PUBLIC,
+]  # fmt: skip

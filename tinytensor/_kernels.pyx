@@ -1,0 +1,978 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=False
+"""Bindings of csrc: one per kernel signature, never per op. They check, allocate from the pool and release the GIL."""
+
+import os
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.ref cimport PyObject
+from cpython.list cimport PyList_GET_ITEM
+from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+cnp.import_array()
+
+cdef extern from "stdlib.h" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o)
+
+cdef extern from "tt.h" nogil:
+    enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_DOT, TT_MAX, TT_MIN, TT_where
+    enum: TT_UNIFORM, TT_NORMAL, TT_KEEP
+    ctypedef void (*tt_map_fn)(ptrdiff_t n, const void *a, const void *b, const void *c, void *out, const double *p)
+    ctypedef struct tt_map_info:
+        const char *name
+        int inputs, cost
+    const tt_map_info tt_map_infos[1]
+    ctypedef struct tt_gemm_args:
+        ptrdiff_t m, n, k
+        const void *a
+        const void *b
+        ptrdiff_t a_row, a_col, b_row, b_col
+        void *c
+        ptrdiff_t c_row
+        const void *bias
+        int accumulate
+    ctypedef struct tt_xent_args:
+        ptrdiff_t rows, classes
+        const void *x
+        const void *weight
+        const int64_t *target
+        int64_t ignore
+        double smoothing
+        const void *g
+        ptrdiff_t g_step
+        void *loss
+        void *lse
+        void *out
+    ctypedef struct tt_param:
+        void *p
+        const void *g
+        void *s0
+        void *s1
+        void *s2
+        ptrdiff_t n
+    ctypedef struct tt_hyper:
+        double lr, momentum, dampening, weight_decay, beta1, beta2, eps, correction1, correction2
+        int nesterov, maximize, first, decoupled
+    ctypedef void (*tt_optim_fn)(const tt_param *p, ptrdiff_t begin, ptrdiff_t end, const tt_hyper *h)
+    ctypedef size_t (*tt_scratch_fn)(const tt_gemm_args *a, int threads)
+    ctypedef void (*tt_scatter_fn)(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y)
+    ctypedef struct tt_kernels:
+        const char *name
+        int fused
+        tt_map_fn map[1][2]
+        tt_scratch_fn gemm_scratch[2]
+        tt_optim_fn sgd[2]
+        tt_optim_fn adam[2]
+        tt_scatter_fn scatter_add[2]
+    ctypedef struct tt_operand:
+        const char *data
+        const ptrdiff_t *stride
+        int size
+    const tt_kernels *tt_best()
+    const tt_kernels *tt_find(const char *name)
+    const char *tt_isa_name(int i)
+    int tt_has_openmp()
+    int tt_get_threads()
+    void tt_set_threads(int n)
+    int tt_threads_for(double work)
+    int tt_seen_threads(int reset)
+    void tt_set_thread_work(double ns)
+    void tt_map(const tt_kernels *k, int op, int dtype, int ndim, const ptrdiff_t *shape, int inputs,
+                const tt_operand *operands, const tt_operand *out, const double *p)
+    size_t tt_reduce_scratch(ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner)
+    void tt_reduce(const tt_kernels *k, int op, int dtype, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner, const void *x,
+                   const void *y, void *out, void *scratch)
+    void tt_rows(const tt_kernels *k, int kind, int dtype, ptrdiff_t rows, ptrdiff_t n, const void *a, const void *b, void *out)
+    void tt_xent(const tt_kernels *k, int dtype, int backward, const tt_xent_args *a)
+    int tt_gemm_threads(const tt_gemm_args *a)
+    void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, const ptrdiff_t *offsets, void *scratch, int threads)
+    void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h)
+    void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x,
+                        const int64_t *index, void *y, double scale, double shift)
+    void tt_random(const tt_kernels *k, int kind, int dtype, uint64_t key, uint64_t offset, ptrdiff_t n, void *y, double p0, double p1)
+    void tt_randint(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t lo, uint64_t range, int64_t *y)
+    void tt_randperm(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t *y)
+
+# ------------------------------------------------------------------------------------------------------------ dispatch
+cdef const tt_kernels *K = NULL
+
+
+def _choose():
+    global K
+    forced = os.environ.get("TINYTENSOR_ISA", "")
+    names = []
+    while tt_isa_name(len(names)) != NULL:
+        names.append(tt_isa_name(len(names)).decode())
+    if forced:
+        K = tt_find(forced.encode())
+        if K == NULL:
+            runs = [n for n in names if tt_find(n.encode()) != NULL]
+            raise ImportError(f"TINYTENSOR_ISA={forced!r}: this build on this CPU can run {', '.join(runs)}; unset it or set one of these")
+    else:
+        K = tt_best()
+    return names
+
+
+def isa():
+    """The instruction set in use: generic, avx2 or avx512."""
+    return K.name.decode()
+
+
+def isas():
+    """The instruction sets that are built in and that this CPU can run, best first."""
+    return [n for n in _ISAS if tt_find(n.encode()) != NULL]
+
+
+def fused():
+    """Whether multiply-add is one rounding (all sets but generic): their results have the same bits."""
+    return bool(K.fused)
+
+
+def has_openmp():
+    return bool(tt_has_openmp())
+
+
+def get_num_threads():
+    return tt_get_threads()
+
+
+def set_num_threads(int n):
+    if n < 1:
+        raise ValueError(f"set_num_threads: expected at least 1, got {n}")
+    tt_set_threads(n)
+
+
+def set_thread_work(double ns=10000):
+    """Nanoseconds of work that a kernel must have for each thread it uses; tests lower it, so that all kernels are divided."""
+    tt_set_thread_work(ns)
+
+
+def seen_threads(bint reset=False):
+    """How many distinct threads ran kernels since the last reset."""
+    return tt_seen_threads(reset)
+
+
+_ISAS = _choose()
+OPS = {tt_map_infos[i].name.decode(): i for i in range(TT_MAPS)}
+SUM, PROD, MAX, MIN, SUMSQ, DOT = range(6)
+SOFTMAX, SOFTMAX_GRAD, LOG_SOFTMAX, LOG_SOFTMAX_GRAD, LOGSUMEXP = range(5)
+UNIFORM, NORMAL, KEEP = range(3)
+REDUCE_NAMES = ("sum", "prod", "amax", "amin", "norm", "dot")
+
+# ---------------------------------------------------------------------------------------------------------------- pool
+# Freed blocks wait in a list per size for the next array of that size, so a training loop asks the system for nothing.
+cdef enum:
+    CLASSES = 200
+cdef void *pool_free[CLASSES]
+cdef size_t pool_cached = 0
+cdef size_t POOL_LIMIT = 1 << 30
+memset(pool_free, 0, sizeof(pool_free))
+
+
+cdef inline int size_class(size_t n, size_t *rounded) noexcept nogil:
+    """Classes of 64 bytes up to 1 KiB, then four per doubling."""
+    cdef size_t units = (n + 63) >> 6
+    if units <= 16:
+        rounded[0] = (units if units else 1) << 6
+        return <int>(units if units else 1)
+    cdef int e = 4
+    while (<size_t>1 << (e + 1)) < units:
+        e += 1
+    cdef size_t quarter = <size_t>1 << (e - 2)  # units lies in (2^e, 2^(e+1)]
+    cdef size_t q = (units - (<size_t>1 << e) + quarter - 1) >> (e - 2)
+    rounded[0] = ((<size_t>1 << e) + q * quarter) << 6
+    return 16 + (e - 4) * 4 + <int>q
+
+
+cdef class Block:
+    """Owns the memory of one array: pool memory, or somebody else's kept alive. `version` counts changes in place, and is
+    shared by every view; `changed` tells the line of the last one."""
+    cdef void *ptr
+    cdef size_t size
+    cdef int cls
+    cdef object keep
+    cdef public Py_ssize_t version
+    cdef public object changed
+    cdef public list views
+
+    def __dealloc__(self):
+        global pool_cached
+        if self.ptr != NULL:
+            if pool_cached + self.size <= POOL_LIMIT:
+                (<void **>self.ptr)[0] = pool_free[self.cls]
+                pool_free[self.cls] = self.ptr
+                pool_cached += self.size
+            else:
+                free(self.ptr)
+
+
+cdef Block new_block(size_t n):
+    global pool_cached
+    cdef Block b = Block.__new__(Block)
+    cdef size_t rounded
+    if n > (<size_t>1 << 46):
+        raise MemoryError(f"tinytensor: {n} bytes asked for")
+    b.cls = size_class(n, &rounded)
+    b.size = rounded
+    b.ptr = pool_free[b.cls]
+    if b.ptr != NULL:
+        pool_free[b.cls] = (<void **>b.ptr)[0]
+        pool_cached -= rounded
+    else:
+        b.ptr = aligned_alloc(64, rounded)
+        if b.ptr == NULL:
+            raise MemoryError(f"tinytensor: could not allocate {rounded} bytes")
+    return b
+
+
+def pool_bytes():
+    """Bytes that wait in the pool for reuse."""
+    return pool_cached
+
+
+def pool_clear():
+    """Give the waiting blocks back to the system."""
+    global pool_cached
+    cdef void *p
+    for i in range(CLASSES):
+        while pool_free[i] != NULL:
+            p = pool_free[i]
+            pool_free[i] = (<void **>p)[0]
+            free(p)
+    pool_cached = 0
+
+
+cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
+    cdef size_t n = 8 if typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_INT64 else 4 if typenum == cnp.NPY_FLOAT else 1
+    for i in range(nd):
+        n *= <size_t>dims[i]
+    cdef Block b = new_block(n)
+    cdef cnp.ndarray a = cnp.PyArray_SimpleNewFromData(nd, <cnp.npy_intp *>dims, typenum, b.ptr)
+    cnp.set_array_base(a, b)
+    return a
+
+
+def empty(shape, dtype):
+    """An uninitialised C-contiguous array from the pool."""
+    cdef cnp.npy_intp dims[TT_MAX_DIMS]
+    cdef int nd = 0
+    cdef object total = 1
+    if len(shape) > TT_MAX_DIMS:
+        raise ValueError(f"empty: at most {TT_MAX_DIMS} dimensions, got {len(shape)}")
+    for s in shape:
+        if s < 0:
+            raise ValueError(f"empty: negative size in shape {tuple(shape)}")
+        total *= s
+        dims[nd] = s
+        nd += 1
+    if total > (1 << 43):
+        raise MemoryError(f"empty: shape {tuple(shape)} is too large")
+    cdef int t = np.dtype(dtype).num
+    if t not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE, cnp.NPY_INT64, cnp.NPY_BOOL, cnp.NPY_UINT8):
+        raise TypeError(f"empty: dtype {np.dtype(dtype)} is not supported: float32, float64, int64, bool and uint8 are")
+    return new_array(nd, dims, t)
+
+
+cdef Block block_of(object a):
+    """The block at the end of the chain of bases, or None."""
+    while cnp.PyArray_Check(a):
+        a = cnp.get_array_base(a)
+    return <Block>a if isinstance(a, Block) else None
+
+
+def owned(cnp.ndarray a not None):
+    """`a`, or a view of it whose memory is owned by a Block, so that it has a version."""
+    if block_of(a) is not None:
+        return a
+    cdef Block b = Block.__new__(Block)
+    b.keep = a
+    cdef cnp.ndarray v = cnp.PyArray_New(np.ndarray, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a),
+                                         cnp.PyArray_STRIDES(a), cnp.PyArray_DATA(a), 0, cnp.PyArray_FLAGS(a), None)
+    cnp.set_array_base(v, b)
+    return v
+
+
+def block(a):
+    """The Block that owns the memory of `a` (None: not ours)."""
+    return block_of(a)
+
+
+def version(a):
+    """How many times the memory of `a` was changed in place."""
+    cdef Block b = block_of(a)
+    return b.version if b is not None else 0
+
+
+cdef inline void bump(object a):
+    cdef Block b = block_of(a)
+    if b is not None:
+        b.version += 1
+
+
+def alone(list arrays, Py_ssize_t i):
+    """Whether nothing but the list refers to arrays[i], its memory included: it may be kept without a copy."""
+    cdef PyObject *o = <PyObject *>PyList_GET_ITEM(arrays, i)
+    cdef object base
+    if Py_REFCNT(o) != 1 or not cnp.PyArray_CheckExact(<object>o):
+        return False
+    base = cnp.get_array_base(<cnp.ndarray><object>o)
+    while cnp.PyArray_CheckExact(base):
+        if Py_REFCNT(<PyObject *>base) != 2:  # the view's and ours
+            return False
+        base = cnp.get_array_base(<cnp.ndarray>base)
+    return isinstance(base, Block) and (<Block>base).ptr != NULL and Py_REFCNT(<PyObject *>base) == 2
+
+
+# ------------------------------------------------------------------------------------------------------------- helpers
+cdef inline int dtype_of(cnp.ndarray a) noexcept:
+    cdef int t = cnp.PyArray_TYPE(a)
+    return TT_F32 if t == cnp.NPY_FLOAT else TT_F64 if t == cnp.NPY_DOUBLE else -1
+
+
+cdef inline int typenum(int dtype) noexcept:
+    return cnp.NPY_FLOAT if dtype == TT_F32 else cnp.NPY_DOUBLE
+
+
+cdef cnp.ndarray usable(object x, str name, int dtype):
+    """x as an aligned native array of the given kernel dtype (-1: any float)."""
+    if not cnp.PyArray_Check(x):
+        raise TypeError(f"{name}: expected an array, got {type(x).__name__}")
+    cdef cnp.ndarray a = x
+    cdef int have = dtype_of(a)
+    if have < 0 or (dtype >= 0 and have != dtype):
+        want = "float32 or float64" if dtype < 0 else "float32" if dtype == TT_F32 else "float64"
+        raise TypeError(f"{name}: expected {want}, got {a.dtype}")
+    if not cnp.PyArray_ISBEHAVED_RO(a):
+        a = np.array(a, dtype=a.dtype.newbyteorder("="), order="C")
+    return a
+
+
+cdef cnp.ndarray contiguous(object x, str name, int dtype):
+    cdef cnp.ndarray a = usable(x, name, dtype)
+    return a if cnp.PyArray_IS_C_CONTIGUOUS(a) else np.ascontiguousarray(a)
+
+
+cdef cnp.ndarray int64s(object x, str name):
+    cdef cnp.ndarray a = np.ascontiguousarray(x)
+    if cnp.PyArray_TYPE(a) != cnp.NPY_INT64:
+        raise TypeError(f"{name}: expected int64, got {a.dtype}")
+    return a
+
+
+# --------------------------------------------------------------------------------------------------------- elementwise
+cdef object run_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out):
+    cdef int dtype = -1, nd = 0, o, d, k, und
+    cdef double p[2]
+    cdef double values64[3]
+    cdef float values32[3]
+    cdef cnp.npy_intp shape[TT_MAX_DIMS]
+    cdef ptrdiff_t strides[4][TT_MAX_DIMS]
+    cdef tt_operand operands[4]
+    cdef cnp.ndarray a
+    cdef PyObject *arrays[3]  # borrowed from x, y, z and `held`
+    cdef object given
+    cdef list held = None
+    cdef void *data[3]
+    cdef cnp.npy_intp n
+    cdef bint flat = True
+    cdef ptrdiff_t total
+    p[0] = p0
+    p[1] = p1
+    for o in range(count):
+        given = x if o == 0 else y if o == 1 else z
+        arrays[o] = NULL
+        if not cnp.PyArray_Check(given):
+            continue
+        a = given
+        if op == TT_where and o == 0:
+            if cnp.PyArray_TYPE(a) != cnp.NPY_BOOL:
+                raise TypeError(f"where: expected a bool condition, got {a.dtype}")
+        else:
+            d = dtype_of(a)
+            if d < 0:
+                raise TypeError(f"{tt_map_infos[op].name.decode()}: expected float32 or float64, got {a.dtype}")
+            if dtype < 0:
+                dtype = d
+            elif dtype != d:
+                raise TypeError(f"{tt_map_infos[op].name.decode()}: expected one dtype, got float32 and float64")
+        if not cnp.PyArray_ISBEHAVED_RO(a):
+            a = np.array(a, dtype=a.dtype.newbyteorder("="))
+            held = [a] if held is None else [*held, a]
+        arrays[o] = <PyObject *>a
+        data[o] = cnp.PyArray_DATA(a)
+        und = cnp.PyArray_NDIM(a)
+        flat = flat and cnp.PyArray_IS_C_CONTIGUOUS(a)
+        if und > nd:  # dimensions are counted from the last
+            if nd:
+                for k in range(nd):
+                    shape[und - 1 - k] = shape[nd - 1 - k]
+                for k in range(und - nd):
+                    shape[k] = 1
+            else:
+                for k in range(und):
+                    shape[k] = 1
+            nd = und
+        for k in range(und):
+            n = cnp.PyArray_DIM(a, k)
+            d = nd - und + k
+            if n != shape[d]:
+                if shape[d] == 1:
+                    shape[d] = n
+                elif n != 1:
+                    raise shape_error(op, count, x, y, z)
+    if dtype < 0:
+        if out is None:
+            raise TypeError(f"{tt_map_infos[op].name.decode()}: expected at least one float array")
+        dtype = dtype_of(out)
+    if out is None:
+        out = new_array(nd, shape, typenum(dtype))
+    else:
+        if dtype_of(out) != dtype or not cnp.PyArray_ISBEHAVED(out):
+            raise TypeError(f"{tt_map_infos[op].name.decode()}: cannot write a result of another dtype, or read-only memory, in place")
+        if cnp.PyArray_NDIM(out) != nd:
+            raise shape_error(op, count, x, y, z)
+        for k in range(nd):
+            if cnp.PyArray_DIM(out, k) != shape[k]:
+                raise ValueError(f"{tt_map_infos[op].name.decode()}: the result of shape {tuple([shape[i] for i in range(nd)])} does not fit in place into {np.shape(out)}")
+    total = 1
+    for k in range(nd):
+        total *= shape[k]
+    if flat and cnp.PyArray_IS_C_CONTIGUOUS(out) and total <= 2048:
+        for o in range(count):
+            if arrays[o] == NULL or cnp.PyArray_SIZE(<cnp.ndarray>arrays[o]) != total:
+                break
+        else:  # small and plain: straight to the kernel
+            o = 1 if count > 1 else 0
+            k = 2 if count > 2 else 0
+            K.map[op][dtype](total, data[0], data[o], data[k], cnp.PyArray_DATA(out), p)
+            return out
+    for o in range(count):
+        if arrays[o] == NULL:
+            given = x if o == 0 else y if o == 1 else z
+            if op == TT_where and o == 0:
+                raise TypeError("where: expected a bool array as condition")
+            values64[o] = <double>given
+            values32[o] = <float>values64[o]
+            operands[o].size = 4 if dtype == TT_F32 else 8
+            operands[o].data = <char *>&values32[o] if dtype == TT_F32 else <char *>&values64[o]
+            for k in range(nd):
+                strides[o][k] = 0
+        else:
+            a = <cnp.ndarray>arrays[o]
+            und = cnp.PyArray_NDIM(a)
+            for k in range(nd):
+                d = k - (nd - und)
+                strides[o][k] = 0 if d < 0 or cnp.PyArray_DIM(a, d) == 1 else cnp.PyArray_STRIDE(a, d)
+            operands[o].data = <char *>cnp.PyArray_DATA(a)
+            operands[o].size = <int>cnp.PyArray_ITEMSIZE(a)
+        operands[o].stride = strides[o]
+    for k in range(nd):
+        strides[3][k] = cnp.PyArray_STRIDE(out, k)
+    operands[3].data = <char *>cnp.PyArray_DATA(out)
+    operands[3].stride = strides[3]
+    operands[3].size = <int>cnp.PyArray_ITEMSIZE(out)
+    if total <= 8192:
+        tt_map(K, op, dtype, nd, <ptrdiff_t *>shape, count, operands, &operands[3], p)
+    else:
+        with nogil:
+            tt_map(K, op, dtype, nd, <ptrdiff_t *>shape, count, operands, &operands[3], p)
+    return out
+
+
+cdef object shape_error(int op, int count, object x, object y, object z):
+    shapes = [str(np.shape(v)) for v in (x, y, z)[:count]]
+    return ValueError(f"{tt_map_infos[op].name.decode()}: shapes {' and '.join(shapes)} cannot be broadcast together: "
+                      "sizes must be equal or 1, counted from the last dimension")
+
+
+def map1(int op, x, double p0=0, double p1=0):
+    """Elementwise kernel of one array: float32 or float64, any strides -> new C-contiguous array."""
+    return run_map(op, 1, x, None, None, p0, p1, None)
+
+
+def map2(int op, x, y, out=None):
+    """Elementwise kernel of two, one of which may be a Python number; `out` may be one of them."""
+    return run_map(op, 2, x, y, None, 0, 0, out)
+
+
+def map3(int op, x, y, z, double p0=0, double p1=0):
+    """Elementwise kernel of three."""
+    return run_map(op, 3, x, y, z, p0, p1, None)
+
+
+# ---------------------------------------------------------------------------------------------------------- reductions
+def reduce(int op, x, axes=None, bint keepdim=False):
+    """Reduce over `axes` (normalised, ascending; None: all): float32 or float64 -> new array. ValueError for the maximum or
+    minimum of nothing."""
+    cdef cnp.ndarray a = usable(x, REDUCE_NAMES[op], -1)
+    cdef int dtype = dtype_of(a), nd = cnp.PyArray_NDIM(a), i, onto = 0, first = -1, last = -1, hit = 0
+    cdef cnp.npy_intp dims[TT_MAX_DIMS]
+    cdef bint reduced[TT_MAX_DIMS]
+    cdef ptrdiff_t outer = 1, n = 1, inner = 1
+    for i in range(nd):
+        reduced[i] = axes is None
+    if axes is not None:
+        for i in axes:
+            reduced[i] = True
+    for i in range(nd):
+        if reduced[i]:
+            hit += 1
+            n *= cnp.PyArray_DIM(a, i)
+            if first < 0:
+                first = i
+            last = i
+            if keepdim:
+                dims[onto] = 1
+                onto += 1
+        else:
+            dims[onto] = cnp.PyArray_DIM(a, i)
+            onto += 1
+    if n == 0 and (op == TT_MAX or op == TT_MIN):
+        raise ValueError(f"{REDUCE_NAMES[op]}: cannot reduce over no elements: shape {np.shape(a)}, dim {axes}")
+    cdef cnp.ndarray out = new_array(onto, dims, typenum(dtype))
+    if hit == 0 or last - first + 1 == hit:
+        if not cnp.PyArray_IS_C_CONTIGUOUS(a):
+            a = np.ascontiguousarray(a)
+        for i in range(nd):
+            if not reduced[i]:
+                if hit and i > last:
+                    inner *= cnp.PyArray_DIM(a, i)
+                else:
+                    outer *= cnp.PyArray_DIM(a, i)
+    else:  # scattered axes: kept ones first, then the reduced in their order
+        order = [i for i in range(nd) if not reduced[i]] + [i for i in range(nd) if reduced[i]]
+        a = np.ascontiguousarray(a.transpose(order))
+        for i in range(nd):
+            if not reduced[i]:
+                outer *= cnp.PyArray_DIM(x, i)
+    if outer == 0 or inner == 0:
+        return out
+    cdef Block scratch = new_block(tt_reduce_scratch(outer, n, inner) + 64)
+    cdef void *data = cnp.PyArray_DATA(a)
+    cdef void *to = cnp.PyArray_DATA(out)
+    if outer * n * inner <= 8192:
+        tt_reduce(K, op, dtype, outer, n, inner, data, NULL, to, scratch.ptr)
+    else:
+        with nogil:
+            tt_reduce(K, op, dtype, outer, n, inner, data, NULL, to, scratch.ptr)
+    return out
+
+
+def dot(x, y):
+    """Sum of products of two vectors of one length, in the shape of every sum -> 0-d array."""
+    cdef cnp.ndarray a = contiguous(x, "dot", -1)
+    cdef cnp.ndarray b = contiguous(y, "dot", dtype_of(a))
+    if cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_NDIM(b) != 1 or cnp.PyArray_SIZE(a) != cnp.PyArray_SIZE(b):
+        raise ValueError(f"dot: expected two vectors of one length, got {np.shape(a)} and {np.shape(b)}")
+    cdef ptrdiff_t n = cnp.PyArray_SIZE(a)
+    cdef cnp.ndarray out = new_array(0, NULL, cnp.PyArray_TYPE(a))
+    cdef Block scratch = new_block(tt_reduce_scratch(1, n, 1) + 64)
+    cdef void *pa = cnp.PyArray_DATA(a)
+    cdef void *pb = cnp.PyArray_DATA(b)
+    cdef void *to = cnp.PyArray_DATA(out)
+    cdef int dtype = dtype_of(a)
+    with nogil:
+        tt_reduce(K, TT_DOT, dtype, 1, n, 1, pa, pb, to, scratch.ptr)
+    return out
+
+
+def rows(int kind, x, y=None):
+    """softmax and its relations over the last dimension of x; y: the kept value, for gradients (x is then the upstream)."""
+    cdef cnp.ndarray a = contiguous(x, "softmax", -1), b = None
+    cdef int dtype = dtype_of(a), nd = cnp.PyArray_NDIM(a)
+    if nd == 0:
+        raise ValueError("softmax: expected at least one dimension, got a 0-d array")
+    cdef ptrdiff_t n = cnp.PyArray_DIM(a, nd - 1)
+    cdef ptrdiff_t count = cnp.PyArray_SIZE(a) // n if n else 0
+    if y is not None:
+        b = contiguous(y, "softmax", dtype)
+        if np.shape(b) != np.shape(a):
+            raise ValueError(f"softmax: gradient of shape {np.shape(a)} for a value of shape {np.shape(b)}")
+    cdef bint whole = kind != LOGSUMEXP_
+    cdef cnp.ndarray out = new_array(nd if whole else nd - 1, cnp.PyArray_DIMS(a), typenum(dtype))
+    if not whole and n == 0:
+        out.fill(-np.inf)
+        return out
+    cdef const void *pa = cnp.PyArray_DATA(a)
+    cdef const void *pb = cnp.PyArray_DATA(b) if b is not None else NULL
+    cdef void *to = cnp.PyArray_DATA(out)
+    if count * n <= 1024:
+        tt_rows(K, kind, dtype, count, n, pa, pb, to)
+    else:
+        with nogil:
+            tt_rows(K, kind, dtype, count, n, pa, pb, to)
+    return out
+
+
+cdef int LOGSUMEXP_ = 4
+
+
+# ------------------------------------------------------------------------------------------------------- cross entropy
+cdef int xent_inputs(tt_xent_args *q, list keep, x, target, weight, int64_t ignore, double smoothing) except -1:
+    cdef cnp.ndarray a = contiguous(x, "cross_entropy", -1)
+    cdef cnp.ndarray t = int64s(target, "cross_entropy target")
+    cdef cnp.ndarray w
+    cdef ptrdiff_t i
+    cdef int64_t v
+    if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_NDIM(t) != 1 or cnp.PyArray_DIM(t, 0) != cnp.PyArray_DIM(a, 0):
+        raise ValueError(f"cross_entropy: expected input (N, C) and target (N,), got {np.shape(a)} and {np.shape(t)}")
+    memset(q, 0, sizeof(tt_xent_args))
+    q.rows = cnp.PyArray_DIM(a, 0)
+    q.classes = cnp.PyArray_DIM(a, 1)
+    q.x = cnp.PyArray_DATA(a)
+    q.target = <const int64_t *>cnp.PyArray_DATA(t)
+    q.ignore = ignore
+    q.smoothing = smoothing
+    for i in range(q.rows):
+        v = q.target[i]
+        if (v < 0 or v >= q.classes) and v != ignore:
+            raise IndexError(f"cross_entropy: target {v} at row {i} is outside the {q.classes} classes")
+    keep += [a, t]
+    if weight is not None:
+        w = contiguous(weight, "cross_entropy weight", dtype_of(a))
+        if cnp.PyArray_NDIM(w) != 1 or cnp.PyArray_DIM(w, 0) != q.classes:
+            raise ValueError(f"cross_entropy: expected weight ({q.classes},), got {np.shape(w)}")
+        q.weight = cnp.PyArray_DATA(w)
+        keep.append(w)
+    return dtype_of(a)
+
+
+def xent(x, target, weight, int64_t ignore, double smoothing):
+    """Loss of each row (N,) and what backward needs of the rows (N, 2)."""
+    cdef tt_xent_args q
+    cdef list keep = []
+    cdef int dtype = xent_inputs(&q, keep, x, target, weight, ignore, smoothing)
+    cdef cnp.npy_intp dims[2]
+    dims[0] = q.rows
+    dims[1] = 2
+    cdef cnp.ndarray loss = new_array(1, dims, typenum(dtype)), lse = new_array(2, dims, typenum(dtype))
+    q.loss = cnp.PyArray_DATA(loss)
+    q.lse = cnp.PyArray_DATA(lse)
+    with nogil:
+        tt_xent(K, dtype, 0, &q)
+    return loss, lse
+
+
+def xent_grad(g, x, target, weight, int64_t ignore, double smoothing, lse):
+    """Gradient of xent to x; g: () or (N,), the upstream gradient of each row's loss."""
+    cdef tt_xent_args q
+    cdef list keep = []
+    cdef int dtype = xent_inputs(&q, keep, x, target, weight, ignore, smoothing)
+    cdef cnp.ndarray up = contiguous(g, "cross_entropy", dtype), stats = contiguous(lse, "cross_entropy", dtype)
+    if cnp.PyArray_SIZE(up) != (1 if cnp.PyArray_NDIM(up) == 0 else q.rows) or cnp.PyArray_SIZE(stats) != 2 * q.rows:
+        raise ValueError(f"cross_entropy: upstream gradient of shape {np.shape(up)} for {q.rows} rows")
+    cdef cnp.npy_intp dims[2]
+    dims[0] = q.rows
+    dims[1] = q.classes
+    cdef cnp.ndarray out = new_array(2, dims, typenum(dtype))
+    q.g = cnp.PyArray_DATA(up)
+    q.g_step = cnp.PyArray_NDIM(up)
+    q.lse = cnp.PyArray_DATA(stats)
+    q.out = cnp.PyArray_DATA(out)
+    with nogil:
+        tt_xent(K, dtype, 1, &q)
+    return out
+
+
+# -------------------------------------------------------------------------------------------------------------- matmul
+def matmul(x, y, bias=None):
+    """(..., m, k) @ (..., k, n) (+ bias (n,)) -> (..., m, n); leading dimensions broadcast; any strides, no copy."""
+    cdef cnp.ndarray a = usable(x, "matmul", -1)
+    cdef int dtype = dtype_of(a)
+    cdef cnp.ndarray b = usable(y, "matmul", dtype), c, w
+    cdef int na = cnp.PyArray_NDIM(a), nb = cnp.PyArray_NDIM(b), nd, i, d, threads
+    cdef ptrdiff_t size = 4 if dtype == TT_F32 else 8, batch = 1, j, rest, q, sa, sb, oa, ob
+    cdef cnp.npy_intp dims[TT_MAX_DIMS]
+    cdef tt_gemm_args g
+    cdef ptrdiff_t *offsets = NULL
+    cdef Block scratch, room
+    if na < 2 or nb < 2 or cnp.PyArray_DIM(a, na - 1) != cnp.PyArray_DIM(b, nb - 2):
+        raise ValueError(f"matmul: shapes {np.shape(x)} and {np.shape(y)} do not fit: the last dimension of the first must "
+                         "equal the second-to-last of the second")
+    for i in range(na):
+        if cnp.PyArray_STRIDE(a, i) % size:
+            a = np.ascontiguousarray(a)
+            break
+    for i in range(nb):
+        if cnp.PyArray_STRIDE(b, i) % size:
+            b = np.ascontiguousarray(b)
+            break
+    nd = na if na > nb else nb
+    for i in range(nd - 2):
+        d = i - (nd - na)
+        j = cnp.PyArray_DIM(a, d) if d >= 0 else 1
+        d = i - (nd - nb)
+        q = cnp.PyArray_DIM(b, d) if d >= 0 else 1
+        if j != q and j != 1 and q != 1:
+            raise ValueError(f"matmul: batch dimensions of {np.shape(x)} and {np.shape(y)} cannot be broadcast together")
+        dims[i] = j if q == 1 else q
+        batch *= dims[i]
+    dims[nd - 2] = cnp.PyArray_DIM(a, na - 2)
+    dims[nd - 1] = cnp.PyArray_DIM(b, nb - 1)
+    c = new_array(nd, dims, typenum(dtype))
+    g.m = dims[nd - 2]
+    g.n = dims[nd - 1]
+    g.k = cnp.PyArray_DIM(a, na - 1)
+    g.a = cnp.PyArray_DATA(a)
+    g.b = cnp.PyArray_DATA(b)
+    g.a_row = cnp.PyArray_STRIDE(a, na - 2) // size
+    g.a_col = cnp.PyArray_STRIDE(a, na - 1) // size
+    g.b_row = cnp.PyArray_STRIDE(b, nb - 2) // size
+    g.b_col = cnp.PyArray_STRIDE(b, nb - 1) // size
+    g.c = cnp.PyArray_DATA(c)
+    g.c_row = g.n
+    g.bias = NULL
+    g.accumulate = 0
+    if bias is not None:
+        w = contiguous(bias, "linear bias", dtype)
+        if cnp.PyArray_NDIM(w) != 1 or cnp.PyArray_DIM(w, 0) != g.n:
+            raise ValueError(f"linear: expected bias ({g.n},), got {np.shape(w)}")
+        g.bias = cnp.PyArray_DATA(w)
+    if cnp.PyArray_SIZE(c) == 0:
+        return c
+    if g.k == 0:
+        c.fill(0)
+        if bias is not None:
+            c += w
+        return c
+    if batch > 1 and nb == 2 and cnp.PyArray_IS_C_CONTIGUOUS(a):
+        g.m *= batch  # one tall product: every row is its own chain
+        batch = 1
+    elif batch > 1 or nd > 2:
+        room = new_block(<size_t>batch * 3 * sizeof(ptrdiff_t))
+        offsets = <ptrdiff_t *>room.ptr
+        for j in range(batch):
+            rest = j
+            oa = ob = 0
+            for i in range(nd - 3, -1, -1):
+                q = rest % dims[i]
+                rest = rest // dims[i]
+                d = i - (nd - na)
+                if d >= 0 and cnp.PyArray_DIM(a, d) > 1:
+                    oa += q * cnp.PyArray_STRIDE(a, d)
+                d = i - (nd - nb)
+                if d >= 0 and cnp.PyArray_DIM(b, d) > 1:
+                    ob += q * cnp.PyArray_STRIDE(b, d)
+            offsets[3 * j] = oa
+            offsets[3 * j + 1] = ob
+            offsets[3 * j + 2] = j * g.m * g.n * size
+    threads = tt_gemm_threads(&g)
+    if offsets != NULL and batch >= tt_get_threads():
+        threads = tt_threads_for(<double>batch * g.m * g.n * g.k * 0.02)
+        scratch = new_block(<size_t>threads * K.gemm_scratch[dtype](&g, 1))
+    else:
+        scratch = new_block(K.gemm_scratch[dtype](&g, threads))
+    if g.m * g.n * g.k * batch <= 8192:
+        tt_gemm(K, dtype, &g, batch, offsets, scratch.ptr, threads)
+    else:
+        with nogil:
+            tt_gemm(K, dtype, &g, batch, offsets, scratch.ptr, threads)
+    return c
+
+
+# ------------------------------------------------------------------------------------------------------ rows by index
+def gather_rows(src, index, dtype, double scale=1.0, double shift=0.0):
+    """src (N, ...) uint8 or float, index (B,) int64 -> (B, ...) of `dtype`: src[index] * scale + shift, uint8 in one pass.
+    IndexError names an index outside [-N, N)."""
+    cdef cnp.ndarray ix = int64s(index, "gather_rows index")
+    cdef int64_t *p = <int64_t *>cnp.PyArray_DATA(ix)
+    cdef cnp.ndarray a = np.ascontiguousarray(src), out
+    cdef ptrdiff_t i, n, width = 1, count = cnp.PyArray_SIZE(ix)
+    cdef int nd = cnp.PyArray_NDIM(a), t = np.dtype(dtype).num, kind
+    cdef cnp.npy_intp dims[TT_MAX_DIMS]
+    cdef const uint8_t *x
+    cdef void *y
+    if nd == 0 or cnp.PyArray_NDIM(ix) != 1 or t not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
+        raise ValueError(f"gather_rows: expected src (N, ...), index (B,) and a float dtype, got {np.shape(a)}, {np.shape(ix)}, {np.dtype(dtype)}")
+    n = cnp.PyArray_DIM(a, 0)
+    for i in range(count):
+        if p[i] < -n or p[i] >= n:
+            raise IndexError(f"gather_rows: index {p[i]} at {i} is outside the {n} rows")
+        if p[i] < 0:
+            return gather_rows(src, np.where(ix < 0, ix + n, ix), dtype, scale, shift)
+    if cnp.PyArray_TYPE(a) != cnp.NPY_UINT8:
+        if dtype_of(a) < 0:
+            raise TypeError(f"gather_rows: expected uint8, float32 or float64 rows, got {a.dtype}")
+        out = owned(a.take(ix, axis=0).astype(dtype, copy=False))
+        return out if scale == 1 and shift == 0 else run_map(OPS["add"], 2, run_map(OPS["mul"], 2, out, scale, None, 0, 0, None), shift, None, 0, 0, None)
+    dims[0] = count
+    for i in range(1, nd):
+        dims[i] = cnp.PyArray_DIM(a, <int>i)
+        width *= dims[i]
+    out = new_array(nd, dims, t)
+    kind = TT_F32 if t == cnp.NPY_FLOAT else TT_F64
+    x = <const uint8_t *>cnp.PyArray_DATA(a)
+    y = cnp.PyArray_DATA(out)
+    with nogil:
+        tt_gather_rows(K, kind, count, width, x, p, y, scale, shift)
+    return out
+
+
+def scatter_add(cnp.ndarray out not None, index, src):
+    """out[index[i]] += src[i] over rows, in the order of i; out (R, ...) C-contiguous, src (B, ...), index (B,) in [0, R)."""
+    cdef int dtype = dtype_of(out)
+    cdef cnp.ndarray x = contiguous(src, "scatter_add", dtype), ix = int64s(index, "scatter_add index")
+    cdef int64_t *p = <int64_t *>cnp.PyArray_DATA(ix)
+    cdef ptrdiff_t i, count = cnp.PyArray_SIZE(ix), width, n
+    cdef void *y = cnp.PyArray_DATA(out)
+    cdef void *from_ = cnp.PyArray_DATA(x)
+    if dtype < 0 or not cnp.PyArray_ISCARRAY(out) or cnp.PyArray_NDIM(out) == 0 or np.shape(x) != np.shape(ix) + np.shape(out)[1:]:
+        raise ValueError(f"scatter_add: rows {np.shape(x)} at {np.shape(ix)} do not fit into {np.shape(out)}")
+    n = cnp.PyArray_DIM(out, 0)
+    for i in range(count):
+        if p[i] < 0 or p[i] >= n:
+            raise IndexError(f"scatter_add: index {p[i]} at {i} is outside the {n} rows")
+    width = cnp.PyArray_SIZE(out) // n if n else 0
+    with nogil:
+        K.scatter_add[dtype](count, width, p, from_, y)
+    return out
+
+
+# -------------------------------------------------------------------------------------------------------------- random
+def random(int kind, shape, dtype, uint64_t key, uint64_t offset, double p0, double p1):
+    """UNIFORM in [p0, p1), NORMAL with mean p0 and deviation p1, or KEEP: 1 / (1 - p0) with probability 1 - p0, else 0."""
+    cdef cnp.ndarray out = empty(shape, dtype)
+    cdef int d = dtype_of(out)
+    cdef ptrdiff_t n = cnp.PyArray_SIZE(out)
+    cdef void *y = cnp.PyArray_DATA(out)
+    if d < 0:
+        raise TypeError(f"random: expected float32 or float64, got {out.dtype}")
+    with nogil:
+        tt_random(K, kind, d, key, offset, n, y, p0, p1)
+    return out
+
+
+def randint(shape, int64_t low, int64_t high, uint64_t key, uint64_t offset):
+    """Integers in [low, high)."""
+    cdef cnp.ndarray out = empty(shape, np.int64)
+    if high <= low:
+        raise ValueError(f"randint: expected low < high, got {low} and {high}")
+    tt_randint(key, offset, cnp.PyArray_SIZE(out), low, <uint64_t>high - <uint64_t>low, <int64_t *>cnp.PyArray_DATA(out))
+    return out
+
+
+def randperm(Py_ssize_t n, uint64_t key, uint64_t offset):
+    """A permutation of 0 ... n - 1."""
+    cdef cnp.ndarray out = empty((n,), np.int64)
+    tt_randperm(key, offset, n, <int64_t *>cnp.PyArray_DATA(out))
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------------- optimizers
+cdef object like(object a, cnp.ndarray p, str what):
+    """`a` in the memory order of p, which is dense: itself, or a copy."""
+    cdef cnp.ndarray q = usable(a, what, dtype_of(p))
+    cdef int i, nd = cnp.PyArray_NDIM(p)
+    cdef bint same = cnp.PyArray_NDIM(q) == nd
+    for i in range(nd):
+        if not same:
+            break
+        same = cnp.PyArray_DIM(q, i) == cnp.PyArray_DIM(p, i)
+    if not same:
+        raise ValueError(f"{what}: expected shape {np.shape(p)}, got {np.shape(a)}")
+    for i in range(nd):
+        if cnp.PyArray_DIM(p, i) > 1 and cnp.PyArray_STRIDE(q, i) != cnp.PyArray_STRIDE(p, i):
+            r = np.empty_like(p, order="K")
+            np.copyto(r, q)
+            return r
+    return q
+
+
+cdef int optimize(str name, bint adam, list params, list grads, list states, tt_hyper *h) except -1:
+    """states: lists of arrays (or None) beside params. Each must be dense; one that is not is stepped in a copy."""
+    cdef ptrdiff_t count = len(params), i, j, at[2]
+    cdef cnp.ndarray p, q
+    cdef int dtype, s
+    cdef list keep = [], back = []
+    if len(grads) != count:
+        raise ValueError(f"{name}: {count} parameters and {len(grads)} gradients")
+    cdef Block room = new_block(2 * (count + 1) * sizeof(tt_param))
+    cdef tt_param *lists[2]
+    cdef tt_param *e
+    lists[0] = <tt_param *>room.ptr
+    lists[1] = lists[0] + count + 1
+    at[0] = at[1] = 0
+    for i in range(count):
+        p = params[i]
+        dtype = dtype_of(p)
+        if dtype < 0 or not cnp.PyArray_ISBEHAVED(p):
+            raise TypeError(f"{name}: expected writable float32 or float64 parameters, got {p.dtype}")
+        if not (cnp.PyArray_IS_C_CONTIGUOUS(p) or cnp.PyArray_IS_F_CONTIGUOUS(p)):
+            q = np.array(p, order="C")
+            back.append((p, q))
+            p = q
+            keep.append(q)
+        e = &lists[dtype][at[dtype]]
+        at[dtype] += 1
+        q = like(grads[i], p, f"{name} gradient {i}")
+        keep.append(q)
+        e.p = cnp.PyArray_DATA(p)
+        e.g = cnp.PyArray_DATA(q)
+        e.n = cnp.PyArray_SIZE(p)
+        e.s0 = e.s1 = e.s2 = NULL
+        for s in range(3):
+            if s < len(states) and states[s] is not None:
+                q = states[s][i]
+                if not cnp.PyArray_ISBEHAVED(q):
+                    raise TypeError(f"{name}: expected a writable state for parameter {i}")
+                r = like(q, p, f"{name} state {i}")
+                if r is not q:
+                    back.append((q, r))
+                    q = r
+                    keep.append(q)
+                if s == 0:
+                    e.s0 = cnp.PyArray_DATA(q)
+                elif s == 1:
+                    e.s1 = cnp.PyArray_DATA(q)
+                else:
+                    e.s2 = cnp.PyArray_DATA(q)
+    for dtype in range(2):
+        if at[dtype]:
+            with nogil:
+                if adam:
+                    tt_optim(K.adam[dtype], lists[dtype], at[dtype], h)
+                else:
+                    tt_optim(K.sgd[dtype], lists[dtype], at[dtype], h)
+    for to, frm in back:
+        np.copyto(to, frm)
+    for p in params:
+        bump(p)
+    return 0
+
+
+def sgd_step(list params, list grads, bufs, double lr, double momentum, double dampening, double weight_decay,
+             bint nesterov, bint maximize, bint first):
+    """One step of SGD over all parameters, in place. bufs: momentum buffers, or None. first: buffers are set, not mixed."""
+    cdef tt_hyper h
+    memset(&h, 0, sizeof(h))
+    h.lr, h.momentum, h.dampening, h.weight_decay = lr, momentum, dampening, weight_decay
+    h.nesterov, h.maximize, h.first = nesterov, maximize, first
+    optimize("SGD", False, params, grads, [bufs], &h)
+
+
+def adam_step(list params, list grads, list exp_avgs, list exp_avg_sqs, max_exp_avg_sqs, double lr, double beta1,
+              double beta2, double eps, double weight_decay, bint decoupled, Py_ssize_t step, bint maximize):
+    """One step of Adam (decoupled=False) or AdamW over all parameters, in place; step counts from 1."""
+    cdef tt_hyper h
+    if step < 1:
+        raise ValueError(f"Adam: step counts from 1, got {step}")
+    memset(&h, 0, sizeof(h))
+    h.lr, h.beta1, h.beta2, h.eps, h.weight_decay = lr, beta1, beta2, eps, weight_decay
+    h.decoupled, h.maximize = decoupled, maximize
+    h.correction1 = 1 - beta1 ** step
+    h.correction2 = 1 - beta2 ** step
+    optimize("Adam", True, params, grads, [exp_avgs, exp_avg_sqs, max_exp_avg_sqs], &h)
+
+
+def changed(a, where=None):
+    """Count a change in place of the memory of `a`, made at `where` (code object and offset)."""
+    cdef Block b = block_of(a)
+    if b is not None:
+        b.version += 1
+        b.changed = where

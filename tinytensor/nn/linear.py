@@ -1,0 +1,101 @@
+"""Linear, and the modules that only pass or reshape: Identity and Flatten."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinytensor.creation import empty
+from tinytensor.nn import functional as F
+from tinytensor.nn import init
+from tinytensor.nn.module import Module
+from tinytensor.nn.parameter import Parameter
+from tinytensor.ops.shape import flatten
+from tinytensor.random import Generator
+from tinytensor.tensor import Tensor
+
+__all__ = ["Flatten", "Identity", "Linear"]
+
+
+class Linear(Module):
+    """y = x W^T + b: (*, in_features) -> (*, out_features).
+
+    `weight` has shape (out_features, in_features) and is stored transposed, so that the product of a single
+    sample runs along contiguous outputs; `bias` has shape (out_features,), or is None with `bias=False`. Both
+    start uniform within +-1/sqrt(in_features), drawn from `generator` (default: the one that `manual_seed`
+    sets), weight first. Raises ValueError for sizes that are not whole numbers >= 0, and for an input whose
+    last axis is not in_features.
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: Any = None,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if isinstance(size, bool) or not hasattr(size, "__index__") or size < 0:
+                raise ValueError(f"Linear: {name} must be a whole number >= 0, got {size!r}")
+        self.in_features = int(in_features)
+        self.out_features = int(out_features)
+        self.weight = Parameter(empty(self.in_features, self.out_features, dtype=dtype).T)
+        self.register_parameter("bias", Parameter(empty(self.out_features, dtype=dtype)) if bias else None)
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: Generator | None = None) -> None:
+        """Draw weight (Kaiming uniform, a = sqrt(5), as PyTorch does) and bias anew."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0
+            init.uniform_(self.bias, -bound, bound, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x W^T + b of shape (*, out_features)."""
+        own = self._parameters
+        try:
+            return F.linear(x, own["weight"], own["bias"])
+        except (IndexError, RuntimeError, ValueError):
+            shape = tuple(x.shape)
+            if shape and shape[-1] == self.in_features:
+                raise
+            raise ValueError(
+                f"Linear({self.in_features} -> {self.out_features}): expected input (*, {self.in_features}), "
+                f"got {shape}"
+            ) from None
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Identity(Module):
+    """Return the input as it is; takes and ignores any arguments, so that it can stand in for any layer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x."""
+        return x
+
+
+class Flatten(Module):
+    """Join the axes from `start_dim` to `end_dim` into one: (N, 28, 28) -> (N, 784) by default."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with the axes joined; a view where the memory allows it."""
+        return flatten(x, self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

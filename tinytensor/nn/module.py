@@ -1,0 +1,413 @@
+"""Module: the base class of layers and models. A tree of modules that owns parameters and buffers.
+
+The names, the order of every listing, the texts of errors and the printed form are PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from tinytensor.nn.parameter import Parameter
+from tinytensor.tape import no_grad
+from tinytensor.tensor import Tensor
+
+__all__ = ["IncompatibleKeys", "Module"]
+
+M = TypeVar("M", bound="Module")
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict` could not match: names the module wanted, and names it did not know."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+
+class Module:
+    """Base class of every layer and model.
+
+    Subclasses call `super().__init__()`, assign parameters, buffers and other modules to attributes (which
+    registers them), and define `forward`. Calling the module calls `forward`.
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _non_persistent_buffers: set[str]
+
+    def __init__(self) -> None:
+        self.__dict__.update(training=True, _parameters={}, _buffers={}, _modules={}, _non_persistent_buffers=set())
+
+    # --- calling ----------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every subclass defines it. Raises NotImplementedError here."""
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward`. An error that leaves it carries a note with the path of the module it came from."""
+        try:
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            _note_place(error, self)
+            raise
+
+    # --- registration -----------------------------------------------------------------------------
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter under `name`; None keeps the name without a parameter.
+
+        Raises TypeError when `param` is not a Parameter, KeyError when the name is taken, empty or has a dot,
+        ValueError when the parameter is not a leaf.
+        """
+        self._check_name("parameter", name, "_parameters")
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
+            )
+        if param is not None and not param.is_leaf:
+            raise ValueError(
+                f"cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
+                f"explicitly; to express '{name}' as a function of another Tensor, compute it in forward()."
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a Tensor that is state but no parameter; `persistent=False` keeps it out of `state_dict`.
+
+        Raises TypeError when `tensor` is no Tensor, KeyError when the name is taken, empty or has a dot.
+        """
+        self._check_name("buffer", name, "_buffers")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
+            )
+        self._buffers[name] = tensor
+        if persistent:
+            self._non_persistent_buffers.discard(name)
+        else:
+            self._non_persistent_buffers.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child module under `name`.
+
+        Raises TypeError when `module` is no Module, KeyError when the name is taken, empty or has a dot.
+        """
+        self._check_name("module", name, "_modules")
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._modules[name] = module
+
+    def _check_name(self, kind: str, name: str, table: str) -> None:
+        if table not in self.__dict__:
+            raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f'{kind} name can\'t contain "."')
+        if name == "":
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+        if hasattr(self, name) and name not in self.__dict__[table]:
+            raise KeyError(f"attribute '{name}' already exists")
+
+    def __getattr__(self, name: str) -> Any:
+        # Called only when the instance dictionary and the class do not have the name.
+        for table in ("_parameters", "_buffers", "_modules"):
+            entries = self.__dict__.get(table)
+            if entries is not None and name in entries:
+                return entries[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        tables = self.__dict__
+        parameters = tables.get("_parameters")
+        if isinstance(value, Parameter):
+            self._forget(name, keep="_parameters")
+            self.register_parameter(name, value)
+            return
+        if parameters is not None and name in parameters:
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}' (nn.Parameter or None expected)"
+                )
+            self.register_parameter(name, None)
+            return
+        modules = tables.get("_modules")
+        if isinstance(value, Module):
+            if modules is None:
+                raise AttributeError("cannot assign module before Module.__init__() call")
+            self._forget(name, keep="_modules")
+            modules[name] = value
+            return
+        if modules is not None and name in modules:
+            if value is not None:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as child module '{name}' (nn.Module or None expected)"
+                )
+            modules[name] = None
+            return
+        buffers = tables.get("_buffers")
+        if buffers is not None and name in buffers:
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(f"cannot assign '{type(value).__name__}' as buffer '{name}' (Tensor or None expected)")
+            buffers[name] = value
+            return
+        object.__setattr__(self, name, value)
+
+    def _forget(self, name: str, keep: str) -> None:
+        """Drop `name` everywhere but in the table `keep`, so that one name means one thing."""
+        for table in ("_parameters", "_buffers", "_modules"):
+            if table != keep and table in self.__dict__:
+                self.__dict__[table].pop(name, None)
+        self.__dict__.pop(name, None)
+
+    def __delattr__(self, name: str) -> None:
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    # --- listings ---------------------------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """Yield (path, module) for this module and all below, parents first; a shared module comes once."""
+        return self._walk(set() if remove_duplicate else None, prefix)
+
+    def _walk(self, seen: set[Module] | None, prefix: str) -> Iterator[tuple[str, Module]]:
+        if seen is not None:
+            if self in seen:
+                return
+            seen.add(self)
+        yield prefix, self
+        for name, child in self._modules.items():
+            if child is not None:
+                yield from child._walk(seen, f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all below it, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) for the direct children, each once."""
+        seen: set[Module] = set()
+        for name, child in self._modules.items():
+            if child is not None and child not in seen:
+                seen.add(child)
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """Yield the direct children, each once."""
+        for _, child in self.named_children():
+            yield child
+
+    def _named_entries(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        modules = self.named_modules(prefix, remove_duplicate) if recurse else iter([(prefix, self)])
+        for path, module in modules:
+            for name, entry in getattr(module, table).items():
+                if entry is None or id(entry) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(entry))
+                yield (f"{path}.{name}" if path else name), entry
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield (path, parameter); a shared parameter comes once, under its first path."""
+        return self._named_entries("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Yield every parameter once, in the order of registration: what an optimizer takes."""
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield (path, buffer); a shared buffer comes once, under its first path."""
+        return self._named_entries("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yield every buffer once."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield (path, tensor): all parameters and persistent buffers, under every path that leads there."""
+        for path, module in self.named_modules(remove_duplicate=False):
+            dot = f"{path}." if path else ""
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    yield dot + name, parameter
+            for name, buffer in module._buffers.items():
+                if buffer is not None and name not in module._non_persistent_buffers:
+                    yield dot + name, buffer
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """Return a flat dict from path to Tensor: all parameters and persistent buffers.
+
+        The Tensors are detached and share the module's memory (`keep_vars=True` gives the very parameters).
+        """
+        return {prefix + path: tensor if keep_vars else tensor.detach() for path, tensor in self._named_state()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy Tensors (or arrays) into the parameters and buffers of the same path, cast to their dtype.
+
+        The memory of the module stays its own. `strict=False` lets missing and unexpected names pass; both
+        are returned. Raises RuntimeError naming every misfit (and then has changed nothing), TypeError when
+        `state_dict` is not a mapping.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        own = dict(self._named_state())
+        missing = [path for path in own if path not in state_dict]
+        unexpected = [path for path in state_dict if path not in own]
+        problems: list[str] = []
+        if strict and missing:
+            problems.append(f"Missing key(s) in state_dict: {_quoted(missing)}. ")
+        if strict and unexpected:
+            problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
+        for path, target in own.items():
+            if path not in state_dict:
+                continue
+            source = state_dict[path]
+            if not isinstance(source, (Tensor, np.ndarray)):
+                problems.append(
+                    f'While copying the parameter named "{path}", expected Tensor or array from checkpoint '
+                    f"but received {type(source)}"
+                )
+            elif tuple(source.shape) != tuple(target.shape):
+                problems.append(
+                    f"size mismatch for {path}: copying a param with shape {tuple(source.shape)} from "
+                    f"checkpoint, the shape in current model is {tuple(target.shape)}."
+                )
+        if problems:
+            heading = f"Error(s) in loading state_dict for {type(self).__name__}:"
+            raise RuntimeError("\n\t".join([heading, *problems]))
+        with no_grad():
+            for path, target in own.items():
+                if path in state_dict:
+                    target.copy_(state_dict[path])
+        return IncompatibleKeys(missing, unexpected)
+
+    # --- modes, dtype, gradients ------------------------------------------------------------------
+
+    def train(self: M, mode: bool = True) -> M:
+        """Set training mode here and below (Dropout works only in it). Returns self."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Set evaluation mode: `train(False)`. Returns self."""
+        return self.train(False)
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Switch gradients of all parameters on or off (freezing). Returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop every parameter's gradient, or with `set_to_none=False` fill it with zeros."""
+        for parameter in self.parameters():
+            grad = parameter.grad
+            parameter.grad = None if set_to_none or grad is None else grad.detach().zero_()
+
+    def apply(self: M, fn: Callable[[Module], object]) -> M:
+        """Call `fn` on every module below and then on this one, as initialisers want. Returns self."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def to(self: M, dtype: Any) -> M:
+        """Cast floating-point parameters, their gradients and buffers to a floating dtype. Returns self.
+
+        Parameters keep their identity (an optimizer that holds them goes on) and their memory layout.
+        Raises TypeError for a dtype that is not floating point.
+        """
+        target = np.dtype(dtype)
+        if target.kind != "f":
+            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={target}")
+        with no_grad():
+            for parameter in self.parameters():
+                _cast(parameter, target)
+            for buffer in self.buffers():
+                _cast(buffer, target)
+        return self
+
+    def float(self: M) -> M:
+        """Cast to float32: `to(tt.float32)`."""
+        return self.to(np.float32)
+
+    def double(self: M) -> M:
+        """Cast to float64: `to(tt.float64)`."""
+        return self.to(np.float64)
+
+    # --- printing ---------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """Return what `repr` shows between this module's own brackets, e.g. its sizes."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        if len(lines) == 1 and not self._modules:
+            return f"{type(self).__name__}({extra})"
+        for name, child in self._modules.items():
+            lines.append(f"({name}): " + repr(child).replace("\n", "\n  "))
+        return type(self).__name__ + ("(\n  " + "\n  ".join(lines) + "\n)" if lines else "()")
+
+
+def _cast(tensor: Tensor, dtype: np.dtype[Any]) -> None:
+    if tensor.dtype.kind != "f" or tensor.dtype == dtype:
+        return
+    grad = tensor.grad
+    # The data setter keeps a dtype; the optimizers know the Tensor, so it must stay the same object.
+    tensor._data = Tensor(tensor._data.astype(dtype))._data
+    if grad is not None:
+        tensor.grad = grad.detach().to(dtype)
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _note_place(error: Exception, module: Module) -> None:
+    """Write into the error's notes where in the tree of modules it arose (shown by Python 3.11 and later)."""
+    inner: Module | None = getattr(error, "_module", None)
+    path = getattr(error, "_module_path", "")
+    if inner is not None and inner is not module:
+        for step, descendant in module.named_modules():
+            if descendant is inner and step:
+                path = f"{step}.{path}" if path else step
+                break
+    leaf = getattr(error, "_module_type", type(module).__name__)
+    note = f"in module {path} ({leaf}) of {type(module).__name__}" if path else f"in module {leaf}"
+    notes = [n for n in getattr(error, "__notes__", []) if n != getattr(error, "_module_note", None)]
+    error.__dict__.update(
+        _module=module, _module_path=path, _module_type=leaf, _module_note=note, __notes__=[*notes, note]
+    )

@@ -1,0 +1,253 @@
+"""What makes an op of two functions: its value on arrays, and its rule. Called on arrays it gives an array; on Tensors it
+gives a Tensor and records."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, cast, overload
+
+import numpy as np
+
+from . import _kernels
+from .tape import Node, mode
+from .tensor import Tensor
+
+P = ParamSpec("P")
+Array = Any
+"""An ndarray or a Python number inside an op; a Tensor, too, where the op is called."""
+
+
+class Op(Protocol[P]):
+    """An op as its callers see it: a plain function, with its description."""
+
+    __name__: str
+    op: Description
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+
+    def rule(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
+
+
+class Description:
+    """A differentiable function: `forward` on arrays, and `rule`, which gets the upstream gradient and what its parameters
+    name: inputs, `out` (the value), `NAME_shape`, auxiliaries, other arguments, and `needs` (one flag per input)."""
+
+    __name__: str
+    forward: Callable[..., Any]
+    inputs: tuple[str, ...]
+    names: tuple[str, ...]
+    order: tuple[str, ...]
+
+    def __init__(self, forward: Callable[..., Any], aux: tuple[str, ...], view: bool) -> None:
+        self.__name__ = forward.__name__
+        self.forward = forward
+        self.aux = aux
+        self.view = view
+        self.function: Callable[..., Any] | None = None
+        parameters = inspect.signature(forward).parameters
+        self.parameters = parameters
+        self.inputs = tuple(n for n, q in parameters.items() if q.annotation in ("Array", "Array | None"))
+        self.many = next((n for n, q in parameters.items() if q.annotation == "Sequence[Array]"), None)
+        self.names = self.order = ()
+        self.kinds: tuple[int, ...] = ()
+        self.wants_needs = False
+
+    def set_rule(self, function: Callable[..., Any]) -> None:
+        """Take the backward rule and what its parameters ask to be kept."""
+        self.function = function
+        names = list(inspect.signature(function).parameters)[1:]
+        self.wants_needs = "needs" in names
+        known = (*self.parameters, *self.aux, "out", "needs", *(f"{n}_shape" for n in (*self.inputs, self.many)))
+        for n in names:
+            if n not in known:
+                raise TypeError(f"the rule of {self.__name__} names {n!r}: not an argument, auxiliary, shape or 'out'")
+        self.names = tuple(n for n in names if n != "needs")
+        # which of the kept values are inputs (their position), the output (-1), or plain (-2)
+        self.kinds = tuple(self.inputs.index(n) if n in self.inputs else -1 if n == "out" else -2 for n in self.names)
+        self.order = tuple(names)
+
+    def call_rule(self, node: Node, upstream: list[Any], create_graph: bool) -> Any:
+        """The gradients of the node's inputs."""
+        kept = node.kept
+        g = upstream[0]
+        if create_graph:
+            kept = tuple(
+                _again(v, node, k) if k >= 0 else Tensor._made(v, node, 0) if k == -1 else v
+                for v, k in zip(kept, self.kinds)
+            )
+        assert self.function is not None
+        if not self.wants_needs:
+            return self.function(g, *kept)
+        values = iter(kept)
+        needs = tuple(p is not None for p in node.parents)
+        return self.function(g, *(needs if n == "needs" else next(values) for n in self.order))
+
+
+def _again(value: Any, node: Node, i: int) -> Any:
+    """The Tensor that an input was, from its array and its place on the tape."""
+    parent = node.parents[i]
+    if parent is None or not isinstance(value, np.ndarray):
+        return Tensor._new(value) if isinstance(value, np.ndarray) else value
+    if type(parent) is Node:
+        return Tensor._made(value, parent, node.slots[i] if node.slots is not None else 0)
+    if parent._data is not value:
+        raise RuntimeError(
+            "backward with create_graph: the data of a leaf was replaced since the op ran; derivatives of its gradient are lost"
+        )
+    return parent
+
+
+@overload
+def op(forward: Callable[P, Any], /) -> Op[P]: ...
+@overload
+def op(*, aux: tuple[str, ...] = (), view: bool = False) -> Callable[[Callable[P, Any]], Op[P]]: ...
+def op(forward: Callable[..., Any] | None = None, /, *, aux: tuple[str, ...] = (), view: bool = False) -> Any:
+    """Decorator: make an op of a function on arrays. `aux` names what it returns behind its value, for the rule alone;
+    `view` says that its value may share its input's memory.
+
+    Parameters annotated `Array` or `Array | None` may be Tensors; one annotated `Sequence[Array]` makes all of them inputs.
+    Without a rule the op gives Tensors that need no gradient.
+    """
+    if forward is None:
+        return lambda f: _callable(Description(f, aux, view))
+    return _callable(Description(forward, aux, view))
+
+
+def _callable(o: Description) -> Callable[..., Any]:
+    env: dict[str, Any] = {
+        "Tensor": Tensor, "Node": Node, "mode": mode, "forward": o.forward, "op": o, "version": _kernels.version,
+        "new": Tensor._new, "make": Tensor.__new__, "getframe": sys._getframe,
+        "remember_view": remember_view,
+    }  # fmt: skip
+    call: Any = _listed(o) if o.many else _compiled(o, env)
+    call.__name__ = call.__qualname__ = o.__name__
+    call.__doc__ = o.forward.__doc__
+    call.__module__ = o.forward.__module__
+    call.__annotations__ = dict(o.forward.__annotations__)
+    call.op = o
+
+    def rule(function: Callable[..., Any]) -> Callable[..., Any]:
+        o.set_rule(function)
+        if not o.many:
+            call.__code__ = _compiled(o, env).__code__
+        return function
+
+    call.rule = rule
+    return cast("Callable[..., Any]", call)
+
+
+def remember_view(t: Tensor) -> None:
+    """Let the owner of t's memory know of t, so that a change in place can reach it."""
+    block = _kernels.block(t._data)
+    if block is not None:
+        if block.views is None:
+            block.views = []
+        elif len(block.views) > 8:
+            block.views = [r for r in block.views if r() is not None]
+        block.views.append(weakref.ref(t))
+
+
+def _listed(o: Description) -> Callable[..., Any]:
+    """The callable of an op whose first argument is a sequence of arrays."""
+
+    def call(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        tensors = tuple(tensors)
+        if not any(isinstance(t, Tensor) for t in tensors):
+            return o.forward(tensors, *args, **kwargs)
+        arrays = tuple(t._data if isinstance(t, Tensor) else t for t in tensors)
+        out = o.forward(arrays, *args, **kwargs)
+        if (
+            o.function is None
+            or not mode.enabled
+            or out.dtype.kind != "f"
+            or not any(isinstance(t, Tensor) and t._requires for t in tensors)
+        ):
+            return Tensor._new(out)
+        bound = inspect.signature(o.forward).bind(tensors, *args, **kwargs)
+        bound.apply_defaults()
+        values = {**bound.arguments, f"{o.many}_shape": tuple(np.shape(a) for a in arrays)}
+        frame = sys._getframe(1)
+        flat = tuple(t if isinstance(t, Tensor) else None for t in tensors)
+        node = Node(
+            o,
+            tuple((t._node if t._node is not None else t) if t is not None and t._requires else None for t in flat),
+            tuple(t._slot if t is not None else 0 for t in flat),
+            tuple(values[n] for n in o.names),
+            None,
+            ((out.shape, out.dtype),),
+            frame.f_code,
+            frame.f_lasti,
+        )
+        return Tensor._made(out, node, 0)
+
+    return call
+
+
+def _compiled(o: Description, env: dict[str, Any]) -> Any:
+    """The callable of an op with a fixed number of inputs, written out so that recording costs little."""
+    inputs = o.inputs
+    sig: list[str] = []
+    for n, q in o.parameters.items():
+        text = n
+        if q.kind is q.VAR_POSITIONAL:
+            text = "*" + n
+        elif q.default is not q.empty:
+            env[f"default_{n}"] = q.default
+            text += f"=default_{n}"
+        if q.kind is q.KEYWORD_ONLY and "*" not in sig and not any(s.startswith("*") for s in sig):
+            sig.append("*")
+        sig.append(text)
+
+    def passed(suffix: str) -> str:
+        parts = []
+        for n, q in o.parameters.items():
+            v = n + suffix if n in inputs else n
+            parts.append(f"*{v}" if q.kind is q.VAR_POSITIONAL else f"{n}={v}" if q.kind is q.KEYWORD_ONLY else v)
+        return ", ".join(parts)
+
+    def kept(n: str) -> str:
+        if n.endswith("_shape") and n[:-6] in inputs:
+            return f"getattr({n[:-6]}_a, 'shape', ())"
+        return f"{n}_a" if n in inputs else "_out" if n == "out" else n  # an input may be named `out`, too
+
+    counted = [f"version({kept(n)})" if n in inputs or n == "out" else "None" for n in o.names]
+    lines = [f"def {o.__name__}({', '.join(sig)}):"]
+    lines += [f"    {n}_t = isinstance({n}, Tensor)" for n in inputs]
+    lines += [
+        f"    if not ({' or '.join(f'{n}_t' for n in inputs)}):",
+        f"        return forward({passed('')})" + ("[0]" if o.aux else ""),
+    ]
+    lines += [f"    {n}_a = {n}._data if {n}_t else {n}" for n in inputs]
+    targets = ", ".join(("_out", *o.aux))
+    lines += [f"    {targets} = forward({passed('_a')})"]
+    if o.function is None:
+        lines += ["    return new(_out)"]
+        return _executed(o, lines, env)
+    needs = " or ".join(f"{n}_t and {n}._requires" for n in inputs)
+    lines += [f"    if not (mode.enabled and ({needs})) or _out.dtype.kind != 'f':", "        return new(_out)"]
+    parents = "".join(f"({n}._node or {n}) if {n}_t and {n}._requires else None, " for n in inputs)
+    slots = "".join(f"{n}._slot if {n}_t else 0, " for n in inputs)
+    any_slot = " or ".join(f"{n}_t and {n}._slot" for n in inputs)
+    lines += [
+        "    frame = getframe(1)",
+        f"    node = Node(op, ({parents}), ({slots}) if {any_slot} else None, ({''.join(kept(n) + ', ' for n in o.names)}),",
+        f"                {'(' + ', '.join(counted) + ',)' if any(c != 'None' for c in counted) else 'None'}, ((_out.shape, _out.dtype),), frame.f_code, frame.f_lasti)",
+        "    t = make(Tensor)",
+        "    t._data = _out",
+        "    t._grad = t._hooks = None",
+        "    t._requires = True",
+        "    t._grad_ours = False",
+        "    t._node = node",
+        "    t._slot = 0",
+        *(["    remember_view(t)"] if o.view else []),
+        "    return t",
+    ]
+    return _executed(o, lines, env)
+
+
+def _executed(o: Description, lines: list[str], env: dict[str, Any]) -> Any:
+    exec(compile("\n".join(lines), f"<op {o.__name__}>", "exec"), env)
+    return env[o.__name__]

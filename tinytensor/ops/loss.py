@@ -1,0 +1,188 @@
+"""Losses. None broadcasts: input and target must fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _kernels
+from ..op import Array, op
+from ..tensor import Tensor
+from .activation import log_softmax, softmax
+from .index import gather
+from .pointwise import add, div, mul, neg, square, sub
+from .promotion import as_float
+from .reduction import mean, sum
+from .shape import permute, reshape, unsqueeze
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def _check_reduction(name: str, reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{name}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+
+
+def _weights_of(target: Any, weight: Any, ignore: int, dtype: Any) -> Any:
+    """Sum of the weights of the rows that count: what the mean divides by."""
+    counted = target != ignore
+    if weight is None:
+        return float(np.count_nonzero(counted))
+    return float(_kernels.reduce(_kernels.SUM, weight.astype(dtype).take(target[counted])))
+
+
+@op(aux=("lse", "over"))
+def _cross_entropy(x: Array, target: Any, weight: Any, ignore: int, reduction: str, smoothing: float) -> Any:
+    x = as_float(x, "cross_entropy")
+    w = None if weight is None else weight.astype(x.dtype)
+    loss, lse = _kernels.xent(x, target, w, ignore, smoothing)
+    over = 1.0
+    if reduction != "none":
+        loss = _kernels.reduce(_kernels.SUM, loss)
+        if reduction == "mean":
+            over = _weights_of(target, w, ignore, x.dtype)
+            loss = _kernels.map2(_kernels.OPS["div"], loss, over)
+    return loss, lse, over
+
+
+@_cross_entropy.rule
+def _(g: Any, x: Any, target: Any, weight: Any, ignore: int, smoothing: float, lse: Any, over: float) -> Any:
+    return cross_entropy_grad(g if over == 1 else div(g, over), x, target, weight, ignore, smoothing, lse)
+
+
+@op
+def cross_entropy_grad(g: Array, x: Array, target: Any, weight: Any, ignore: int, smoothing: float, lse: Any) -> Any:
+    """g_row (A softmax(x) - B): the gradient of each row's loss, in one pass; g is () or (N,)."""
+    w = None if weight is None else weight.astype(x.dtype)
+    return _kernels.xent_grad(g, x, target, w, ignore, smoothing, lse)
+
+
+@cross_entropy_grad.rule
+def _(u: Any, g: Any, x: Any, target: Any, weight: Any, ignore: int, smoothing: float, lse: Any, needs: Any) -> Any:
+    one = np.ones((), x.dtype)
+    du = None
+    if needs[0]:
+        unit = cross_entropy_grad(one, x, target, weight, ignore, smoothing, lse)
+        du = sum(mul(u, unit)) if g.ndim == 0 else sum(mul(u, unit), 1)
+    if not needs[1]:
+        return du, None
+    n, classes = x.shape
+    w = np.ones(classes, x.dtype) if weight is None else weight.astype(x.dtype)
+    counted = target != ignore
+    a = np.zeros(n, x.dtype)  # A of each row: what multiplies its softmax
+    a[counted] = (1 - smoothing) * w[target[counted]] + smoothing / classes * float(_kernels.reduce(_kernels.SUM, w))
+    p = softmax(x, 1)
+    rows = mul(g, a)
+    return du, mul(unsqueeze(rows, 1), mul(p, sub(u, sum(mul(u, p), 1, keepdim=True))))
+
+
+def _class_dim_last(name: str, x: Any, target: Any) -> tuple[Any, Any, tuple[int, ...]]:
+    """(rows, classes), (rows,) and the shape of the losses, from PyTorch's (C), (N, C) or (N, C, d1, ...)."""
+    t = np.asarray(target._data if isinstance(target, Tensor) else target)
+    if t.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected class indices (integers), got {t.dtype}")
+    shape = tuple(x.shape)
+    want = () if x.ndim == 1 else (shape[0], *shape[2:])
+    if x.ndim == 0 or t.shape != want:
+        raise ValueError(
+            f"{name}: expected target of shape {want} for input {shape} with classes in dim {0 if x.ndim == 1 else 1}, got {t.shape}"
+        )
+    t = t.astype(np.int64, copy=False)
+    if x.ndim == 1:
+        return reshape(x, (1, *shape)), t.reshape(1), want
+    if x.ndim == 2:
+        return x, t, want
+    moved = permute(x, (0, *range(2, x.ndim), 1))
+    return reshape(moved, (-1, shape[1])), t.reshape(-1), want
+
+
+def _weight_array(name: str, weight: Any, classes: int) -> Any:
+    if weight is None:
+        return None
+    w = np.asarray(weight._data if isinstance(weight, Tensor) else weight)
+    if w.shape != (classes,):
+        raise ValueError(f"{name}: expected weight of shape ({classes},), got {w.shape}")
+    return w
+
+
+def cross_entropy(
+    input: Array,
+    target: Array,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross entropy of softmax(input) against target, in one pass each way.
+
+    input: logits (C), (N, C) or (N, C, d1, ...). target: class indices (), (N) or (N, d1, ...), or probabilities in input's
+    shape. weight: (C). Rows whose target is ignore_index count nothing. reduction: "mean" (weighted over the rows that
+    count), "sum", "none". Gradient: (softmax - target) g. IndexError for a class outside [0, C).
+    """
+    _check_reduction("cross_entropy", reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
+    t = target._data if isinstance(target, Tensor) else np.asarray(target)
+    classes = input.shape[0 if input.ndim == 1 else 1] if input.ndim else 0
+    w = _weight_array("cross_entropy", weight, classes)
+    if t.dtype.kind == "f":
+        if tuple(input.shape) != t.shape:
+            raise ValueError(
+                f"cross_entropy: probabilities must have the input's shape {tuple(input.shape)}, got {t.shape}"
+            )
+        return _soft_cross_entropy(input, target, w, reduction, label_smoothing)
+    x, ids, shape = _class_dim_last("cross_entropy", input, t)
+    loss: Tensor = _cross_entropy(x, ids, w, ignore_index, reduction, float(label_smoothing))
+    return reshape(loss, shape) if reduction == "none" else loss
+
+
+def _soft_cross_entropy(x: Any, target: Any, w: Any, reduction: str, smoothing: float) -> Tensor:
+    d = 0 if x.ndim == 1 else 1
+    if smoothing:
+        target = add(mul(target, 1 - smoothing), smoothing / x.shape[d])
+    terms = mul(log_softmax(x, d), target)
+    if w is not None:
+        terms = mul(terms, w.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1 - d)))
+    loss = neg(sum(terms, d))
+    if reduction == "none":
+        return loss
+    total = sum(loss)
+    return div(total, float(np.prod(loss.shape, dtype=np.int64))) if reduction == "mean" else total
+
+
+def nll_loss(
+    input: Array, target: Array, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Tensor:
+    """-weight_t input_t of log-probabilities (N, C) or (N, C, d1, ...) at class indices; reductions as cross_entropy's.
+    Gradient: -weight_t g at the target, 0 elsewhere."""
+    _check_reduction("nll_loss", reduction)
+    classes = input.shape[0 if input.ndim == 1 else 1] if input.ndim else 0
+    w = _weight_array("nll_loss", weight, classes)
+    x, ids, shape = _class_dim_last("nll_loss", input, target)
+    counted = ids != ignore_index
+    bad = counted & ((ids < 0) | (ids >= classes))
+    if bad.any():
+        raise IndexError(f"nll_loss: target {int(ids[bad][0])} is outside the {classes} classes")
+    scale = (np.ones(classes, x.dtype) if w is None else w.astype(x.dtype))[np.where(counted, ids, 0)] * counted
+    loss = neg(mul(reshape(gather(x, 1, np.where(counted, ids, 0)[:, None]), (-1,)), scale.astype(x.dtype)))
+    if reduction == "none":
+        return reshape(loss, shape)
+    total = sum(loss)
+    return div(total, _weights_of(ids, w, ignore_index, x.dtype)) if reduction == "mean" else total
+
+
+def same_shapes(name: str, input: Any, target: Any) -> None:
+    """ValueError unless the shapes are equal: a (64, 1) against a (64,) would silently become (64, 64)."""
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(
+            f"{name}: input {tuple(input.shape)} and target {tuple(target.shape)} must have one shape; reshape one of them"
+        )
+
+
+def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Tensor:
+    """(input - target)^2, its mean, or its sum. Gradient: 2 (input - target) g, over n for the mean."""
+    _check_reduction("mse_loss", reduction)
+    same_shapes("mse_loss", input, target)
+    d = square(sub(input, target))
+    return d if reduction == "none" else mean(d) if reduction == "mean" else sum(d)

@@ -1,0 +1,436 @@
+"""Tensor: an array, its gradient, its place on the tape. Operators and methods are attached by `ops`."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _kernels, tape
+
+DTypeLike = npt.DTypeLike
+float32 = np.dtype("float32")
+float64 = np.dtype("float64")
+int64 = np.dtype("int64")
+uint8 = np.dtype("uint8")
+bool_ = np.dtype("bool")
+_DTYPES = (float32, float64, int64, uint8, bool_)
+_default: list[np.dtype[Any]] = [float32]
+_next_handle = itertools.count().__next__
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """The dtype that floats get when none is told: float32, or float64 after set_default_dtype."""
+    return _default[0]
+
+
+def set_default_dtype(dtype: DTypeLike) -> None:
+    """Make float32 or float64 the dtype of new floats. TypeError for any other."""
+    d = np.dtype(dtype)
+    if d.kind != "f" or d not in _DTYPES:
+        raise TypeError(f"set_default_dtype: expected float32 or float64, got {d}")
+    _default[0] = d
+
+
+def check_dtype(dtype: DTypeLike, what: str) -> np.dtype[Any]:
+    """`dtype` as one of the five supported; TypeError for others."""
+    if dtype is float:
+        return _default[0]
+    d = np.dtype(dtype)
+    if d not in _DTYPES:
+        if d.kind == "c":
+            raise TypeError(f"{what}: complex numbers are out of tinytensor's scope, got {d}")
+        raise TypeError(f"{what}: dtype {d} is not supported: use float32, float64, int64, bool or uint8")
+    return d
+
+
+def as_supported(a: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
+    """An array in a dtype we compute in: small integers become int64, half floats float32."""
+    if a.dtype in _DTYPES:
+        return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+    if a.dtype.kind in "iu" and a.dtype != np.dtype("uint64"):
+        return a.astype(np.int64)
+    if a.dtype == np.dtype("float16"):
+        return a.astype(np.float32)
+    check_dtype(a.dtype, what)
+    raise AssertionError
+
+
+class RemovableHandle:
+    """What register_hook gives back; `remove()` takes the hook away."""
+
+    def __init__(self, remove: Callable[[], None]) -> None:
+        self._remove: Callable[[], None] | None = remove
+
+    def remove(self) -> None:
+        """Take the hook away; a second time does nothing."""
+        if self._remove is not None:
+            self._remove()
+            self._remove = None
+
+
+class Tensor:
+    """An n-dimensional array of float32, float64, int64, bool or uint8 that remembers how it was made.
+
+    Make one with `tt.tensor(data)`. Names, arguments and meaning are PyTorch's. `.numpy()` shares the memory.
+    """
+
+    __slots__ = ("_data", "_grad", "_grad_ours", "_hooks", "_node", "_requires", "_slot", "__weakref__")
+    __array_ufunc__ = None  # ndarray * Tensor comes to Tensor.__rmul__
+    __array_priority__ = 1000
+
+    _data: npt.NDArray[Any]
+    _grad: Tensor | None
+    _grad_ours: bool
+    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
+    _node: tape.Node | None
+    _requires: bool
+    _slot: int
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        array = data._data if isinstance(data, Tensor) else data
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"Tensor: expected an ndarray or Tensor, got {type(data).__name__}; use tt.tensor(data)")
+        self._data = _kernels.owned(as_supported(array, "Tensor"))
+        self._grad = None
+        self._grad_ours = False
+        self._hooks = None
+        self._node = None
+        self._requires = False
+        self._slot = 0
+        if requires_grad:
+            self.requires_grad_()
+
+    @staticmethod
+    def _new(array: npt.NDArray[Any]) -> Tensor:
+        """A Tensor without history around an array, unchecked."""
+        t = Tensor.__new__(Tensor)
+        t._data = array
+        t._grad = t._hooks = t._node = None
+        t._requires = t._grad_ours = False
+        t._slot = 0
+        return t
+
+    _wrap = _new
+
+    @staticmethod
+    def _made(array: npt.NDArray[Any], node: tape.Node, slot: int) -> Tensor:
+        """A Tensor that is an output of `node`."""
+        t = Tensor._new(array)
+        t._requires = True
+        t._node = node
+        t._slot = slot
+        return t
+
+    # ------------------------------------------------------------------------------------------------- what it is
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """A NumPy dtype: float32, float64, int64, bool or uint8."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return self._data.ndim
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self._data.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self._data.itemsize
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self._data.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self._data.shape if dim is None else self._data.shape[dim]
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self._data.size
+
+    def element_size(self) -> int:
+        """Bytes of one element."""
+        return self._data.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps between neighbours of each dimension, in elements."""
+        steps = tuple(s // self._data.itemsize for s in self._data.strides)
+        return steps if dim is None else steps[dim]
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie one after the other in C order."""
+        return self._data.flags.c_contiguous
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is float32 or float64."""
+        return self._data.dtype.kind == "f"
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; assign to replace it (shape and dtype stay)."""
+        return Tensor._new(self._data)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        array = value._data if isinstance(value, Tensor) else np.asarray(value)
+        if array.shape != self.shape or array.dtype != self.dtype:
+            raise ValueError(f"data: expected {self.dtype} {self.shape}, got {array.dtype} {array.shape}")
+        self._data = _kernels.owned(array)
+
+    # ------------------------------------------------------------------------------------------------- gradient
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to it."""
+        return self._requires
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for gradients (or not) of this leaf. TypeError for integers, RuntimeError for what an op made."""
+        if requires_grad and self._data.dtype.kind != "f":
+            raise TypeError(
+                f"requires_grad: only float32 and float64 tensors have gradients, this is {self.dtype}; use .to(tt.float32)"
+            )
+        if not requires_grad and self._node is not None:
+            raise RuntimeError("requires_grad: this tensor was made by an op; use detach() for one without history")
+        self._requires = bool(requires_grad)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded op made it."""
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> tape.Node | None:
+        """The node that made it; None for a leaf."""
+        return self._node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient of a leaf, None before the first backward."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad: expected a Tensor or None, got {type(value).__name__}")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ValueError(f"grad: expected {self.dtype} {self.shape}, got {value.dtype} {value.shape}")
+        self._grad = value
+        self._grad_ours = False
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Sequence[Tensor] | None = None,
+    ) -> None:
+        """Add the gradient of this tensor to `.grad` of every leaf (or of `inputs`) that it came from.
+
+        gradient: the upstream gradient, in this tensor's shape; may be left out for one element. The graph's kept values are
+        freed unless retain_graph (default: create_graph). RuntimeError where there is no history or it was freed.
+        """
+        if inputs is None:
+            tape.backward([self], [gradient], retain_graph, create_graph)
+            return
+        from .autograd import grad
+
+        found = grad([self], list(inputs), [gradient], retain_graph, create_graph, allow_unused=True)
+        for t, g in zip(inputs, found):
+            if g is not None:
+                tape.accumulate(t, [g if create_graph else g._data], 0)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook(gradient)` when this tensor's gradient is known; a Tensor that it returns takes the gradient's place."""
+        if not self._requires:
+            raise RuntimeError("register_hook: this tensor does not require grad")
+        if self._node is None:
+            self._hooks = {} if self._hooks is None else self._hooks
+            hooks, key = self._hooks, _next_handle()
+            hooks[key] = hook
+            return RemovableHandle(lambda: hooks.pop(key, None) and None)
+        node, entry = self._node, (self._slot, hook)
+        if node.hooks is None:
+            node.hooks = []
+        node.hooks.append(entry)
+        ref = weakref.ref(node)
+
+        def remove() -> None:
+            n = ref()
+            if n is not None and n.hooks and entry in n.hooks:
+                n.hooks.remove(entry)
+
+        return RemovableHandle(remove)
+
+    def retain_grad(self) -> None:
+        """Keep `.grad` of a tensor that an op made, too."""
+        if self._node is None:
+            return
+        ref = weakref.ref(self)
+
+        def keep(g: Tensor) -> None:
+            t = ref()
+            if t is not None:
+                t._grad = g.detach().clone() if t._grad is None else t._grad + g.detach()
+
+        self.register_hook(keep)
+
+    def detach(self) -> Tensor:
+        """The same memory without history."""
+        return Tensor._new(self._data)
+
+    def detach_(self) -> Tensor:
+        """Forget the history of this tensor."""
+        self._node = None
+        self._slot = 0
+        self._requires = False
+        return self
+
+    # ------------------------------------------------------------------------------------------------- to NumPy and Python
+    def numpy(self) -> npt.NDArray[Any]:
+        """The memory as an ndarray. RuntimeError while it requires grad: use detach().numpy()."""
+        if self._requires:
+            raise RuntimeError("numpy: this tensor requires grad; use t.detach().numpy()")
+        return self._data
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        a = self.numpy()
+        if dtype is not None and a.dtype != np.dtype(dtype):
+            if copy is False:
+                raise ValueError(f"cannot give {a.dtype} as {np.dtype(dtype)} without a copy")
+            return a.astype(dtype)
+        return a.copy() if copy else a
+
+    def item(self) -> Any:
+        """The one element as a Python number. ValueError when there are more, or none."""
+        if self._data.size != 1:
+            raise ValueError(f"item: only a tensor with one element is a number, this has shape {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous: use .any() or .all()")
+        return bool(self._data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind not in "iub":
+            raise TypeError(f"only integer tensors of one element can be used as an index, got {self.dtype}")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if self._data.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self._data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._data.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self._data.shape[0]))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __format__(self, spec: str) -> str:
+        return (
+            format(self.item(), spec)
+            if self._data.ndim == 0 and spec
+            else repr(self)
+            if not spec
+            else object.__format__(self, spec)
+        )
+
+    def __repr__(self) -> str:
+        from .printing import tensor_repr
+
+        return tensor_repr(self)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if self._node is not None:
+            raise RuntimeError("pickle: only leaves can be pickled; use detach()")
+        return _rebuild, (type(self), self._data, self._requires)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self._node is not None:
+            raise RuntimeError("deepcopy: only leaves can be copied deeply; use detach().clone()")
+        t = _rebuild(type(self), self._data.copy(order="K"), self._requires)
+        memo[id(self)] = t
+        if self._grad is not None:
+            t._grad = self._grad.detach()._copied()
+        return t
+
+    def _copied(self) -> Tensor:
+        return Tensor._new(_kernels.owned(self._data.copy(order="K")))
+
+    if TYPE_CHECKING:  # attached by ops
+        T: Tensor
+        mT: Tensor
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+
+
+def _rebuild(kind: type[Tensor], array: npt.NDArray[Any], requires_grad: bool) -> Tensor:
+    t = kind.__new__(kind)
+    Tensor.__init__(t, array)
+    t._requires = requires_grad
+    return t

@@ -1,0 +1,70 @@
+"""How many threads the kernels use: it changes the time, never a bit of the result."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+from . import _kernels
+
+
+def _from_environment() -> None:
+    text = os.environ.get("TINYTENSOR_NUM_THREADS", "")
+    if not text:
+        return
+    if not text.isdigit() or int(text) < 1:
+        raise ImportError(f"TINYTENSOR_NUM_THREADS={text!r}: expected a number of at least 1")
+    _kernels.set_num_threads(int(text))
+
+
+def get_num_threads() -> int:
+    """Threads that a kernel with enough work uses; at first OMP_NUM_THREADS, TINYTENSOR_NUM_THREADS, or the cores of this
+    process."""
+    return _kernels.get_num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most n threads (1 to 64). ValueError below 1. Without OpenMP it stays at 1."""
+    _kernels.set_num_threads(n)
+
+
+class threads:
+    """`with tt.threads(n):` at most n threads inside."""
+
+    def __init__(self, n: int) -> None:
+        if n < 1:
+            raise ValueError(f"threads: expected at least 1, got {n}")
+        self.n = n
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        self._before.append(get_num_threads())
+        set_num_threads(self.n)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        set_num_threads(self._before.pop())
+
+
+def show_config() -> None:
+    """Print version, instruction set, threads, and what same bits are promised."""
+    import platform
+
+    import numpy as np
+
+    from . import __version__
+
+    print(f"tinytensor {__version__}, Python {platform.python_version()}, NumPy {np.__version__}")
+    print(f"instruction set: {_kernels.isa()} (this CPU runs {', '.join(_kernels.isas())}; TINYTENSOR_ISA forces one)")
+    if _kernels.has_openmp():
+        print(f"threads: {get_num_threads()} (OpenMP)")
+    else:
+        print("threads: 1 (built without OpenMP)")
+    if _kernels.fused():
+        print("bits: the same on any number of threads, and on avx2 and avx512")
+    else:
+        print("bits: the same on any number of threads; without fused multiply-add they differ from avx2 and avx512")
+
+
+_from_environment()
