@@ -7,7 +7,6 @@
 #endif
 
 static atomic_int wanted = 0;          /* 0: not asked yet */
-static atomic_int proven = 1;          /* threads that this process is known to be able to make */
 static atomic_int forked = 0;          /* a child cannot use the pool of threads that stayed with its parent */
 static atomic_int pool_used = 0;
 static atomic_ullong seen = 0;         /* bit t: member t ran in some region */
@@ -55,6 +54,7 @@ int tt_threads_for(double work) {
 }
 
 #ifdef _OPENMP
+static atomic_int proven = 1;          /* threads that this process is known to be able to make */
 typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t open;

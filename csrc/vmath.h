@@ -2,7 +2,8 @@
  * Every function is straight-line code (ternaries become blends), so a loop under `omp simd` over any of them
  * vectorises on SSE2, AVX2 and AVX-512. Every fused multiply-add is explicit (build with -ffp-contract=off): all
  * targets with FMA give equal bits. Targets without it differ in bits, not in the error bounds that
- * tests/c/vmath_check.c checks. Coefficients are our own Remez fits, relative error below 2^-26 (float), 2^-56 (double). */
+ * tests/c/vmath_check.c checks. Coefficients are our own Remez fits, relative error below 2^-26 (float) or
+ * 2^-56 (double). */
 #ifndef TT_VMATH_H
 #define TT_VMATH_H
 
@@ -201,8 +202,7 @@ VM_FN float vm_softplus1_f32(float x)
     q = TT_FMAF(q, z, TT_FMAF(-0.0166576896f, w, 0.0288916267f));
     q = TT_FMAF(q, z, TT_FMAF(-0.0510884896f, w, 0.0932324529f));
     q = TT_FMAF(q, z, TT_FMAF(-0.179224908f, w, 0.378139555f));
-    float l = TT_FMAF(-(e * e), q, e);
-    return x < 0.0f ? l : x + l;
+    return vm_fma_f(-(e * e), q, x < 0.0f ? e : x) + (x < 0.0f ? 0.0f : e);
 }
 
 /* ---------------------------------------------------------------- error functions, float */
@@ -215,16 +215,17 @@ VM_FN float vm_erf_f32(float x)
     q = TT_FMAF(q, s, TT_FMAF(-0.0226741284f, t, 0.105262689f));
     q = TT_FMAF(q, s, TT_FMAF(0.635625303f, t, 0.128551751f));
     float p = vm_expcore_f(-vm_fma_f(q, t, t), &u), c = vm_pow2_f(u);
-    float big = 1.0f - TT_FMAF(p, c, c);
+    float big = TT_FMAF(-p, c, 1.0f - c);
+    s -= 0.5f;
     float z = s * s;
-    float w = TT_FMAF(7.85390657e-05f, z, TT_FMAF(-0.000801021932f, s, 0.0051883324f));
-    w = TT_FMAF(w, z, TT_FMAF(-0.0268538147f, s, 0.112835854f));
-    w = vm_fma_f(vm_fma_f(w, s, -0.37612626f), s, 0.128379166f);
+    float w = TT_FMAF(7.85390657e-05f, z, TT_FMAF(-0.000565404771f, s, 0.00348029891f));
+    w = TT_FMAF(w, z, TT_FMAF(-0.0182833578f, s, 0.0794099793f));
+    w = vm_fma_f(vm_fma_f(w, s, -0.281072199f), s, -0.0345312618f);
     float small = vm_fma_f(w, t, t);
     return vm_sign_f(a < 1.0f ? small : big, x);
 }
-/* erfc(x) = e^-h t P(t), h = x^2, t = k / (x + k), x >= 0 (after Shepherd and Laframboise); in double, as no float keeps
- * the argument's error from growing by h */
+/* erfc(x) = e^-h t P(t), h = x^2, t = k / (x + k), x >= 0 (after Shepherd and Laframboise), in double: errors of the
+ * float x^2 would be multiplied by x^2 */
 VM_FN double vm_erfctail_f(double h, double t)
 {
     double z = t * t;
@@ -248,26 +249,30 @@ VM_FN float vm_erfc_f32(float x)
     double b = (double)(a > 10.5f ? 10.5f : a), y = vm_erfctail_f(b * b, 3.0 / (b + 3.0));
     return (float)(x < 0.0f ? 2.0 - y : y);
 }
-/* Half of erfc(-x / sqrt 2), in float arithmetic where FMA gives the errors of products: e^(-x^2/2) P(v) / (a + 1.25),
- * a = |x|, v = (a - 3.5) / (a + 3.5); e, ql, gl are the errors of the reciprocal, of P's last sum and of the product. */
+/* Half of erfc(-x / sqrt 2), in float arithmetic where FMA gives the errors of products: e^(-x^2/2) P(v) / (a + 1.125),
+ * a = |x|, v = (a - 4) / (a + 4); e, ql, gl are the errors of the reciprocal (later e^r's too), of P's last sum and
+ * of the product. */
 VM_FN float vm_normcdf_f32(float x)
 {
 #if VM_HAVE_FMA
     float b = __builtin_fabsf(x), a = b > 14.5f ? 14.5f : b;
-    float v = (a - 3.5f) / (a + 3.5f), z = v * v, d = a + 1.25f, rcp = 1.0f / d;
-    float e = TT_FMAF(-rcp, a - (d - 1.25f), TT_FMAF(-rcp, d, 1.0f));
-    float q = TT_FMAF(0.000144335732f, z, TT_FMAF(0.000128216576f, v, -0.00130001933f));
-    q = TT_FMAF(q, z, TT_FMAF(-5.35537838e-05f, v, 0.00998436753f));
-    q = TT_FMAF(q, z, TT_FMAF(-0.0254958142f, v, 0.0226382557f));
-    q = TT_FMAF(q, z, TT_FMAF(0.032251101f, v, -0.144497514f));
-    float s = TT_FMAF(q, v, 0.50513947f), ql = TT_FMAF(q, v, 0.50513947f - s), g = s * rcp, gl = TT_FMAF(s, rcp, -g);
+    float v = (a - 4.0f) / (a + 4.0f), z = v * v, d = a + 1.125f, rcp = 1.0f / d;
+    float e = TT_FMAF(-rcp, a - (d - 1.125f), TT_FMAF(-rcp, d, 1.0f));
+    float q = TT_FMAF(-7.0871065e-05f, v, -6.78564393e-05f);
+    q = TT_FMAF(q, z, TT_FMAF(0.000671152142f, v, -0.000222383896f));
+    q = TT_FMAF(q, z, TT_FMAF(-0.00494122785f, v, 0.0168782528f));
+    q = TT_FMAF(q, z, TT_FMAF(-0.0283391643f, v, 0.0196366012f));
+    q = TT_FMAF(q, z, TT_FMAF(0.029547004f, v, -0.118003182f));
+    float s = TT_FMAF(q, v, 0.483854532f), ql = TT_FMAF(q, v, 0.483854532f - s) + 4.76019668e-09f;
+    float g = s * rcp, gl = TT_FMAF(s, rcp, -g);
     float h = -0.5f * (a * a), lo = -0.5f * TT_FMAF(a, a, h + h);
     float t = TT_FMAF(h, 1.44269504f, VM_MAGIC_F), n = t - VM_MAGIC_F;
     float r0 = TT_FMAF(n, -0x1.62e4p-1f, h), c = TT_FMAF(n, 0x1.7f7d1cp-20f, -lo), r = r0 - c, rl = (r0 - r) - c;
     float y = r * r;
     float w = TT_FMAF(0.00138141634f, y, TT_FMAF(0.00836892147f, r, 0.0416684076f));
     w = TT_FMAF(w, y, TT_FMAF(0.166665196f, r, 0.49999994f));
-    float p = r + TT_FMAF(y, w, rl);
+    float tl = TT_FMAF(y, w, rl), p = r + tl;
+    e += (r - p) + tl;
     y = g + TT_FMAF(g, p, TT_FMAF(g, e, TT_FMAF(ql, rcp, gl)));
     y = vm_scale_f(y, vm_bits_f(t));
     return x > 0.0f ? 1.0f - y : y;
@@ -483,14 +488,16 @@ VM_FN double vm_log2_f64(double x)
 {
     double k, f = vm_split_d(x < 0x1p-1022 ? x * 0x1p54 : x, &k) - 1.0, w = vm_logtail_d(f);
     double t = TT_FMA(w, 0x1.71547652b82fep+0, f * 0x1.777d0ffda0d24p-56);
-    return vm_logends_d(x, TT_FMA(f, 0x1.71547652b82fep+0, t) + (x < 0x1p-1022 ? k - 54.0 : k));
+    double lo, hi = vm_two_prod_d(f, 0x1.71547652b82fep+0, &lo);
+    return vm_logends_d(x, (hi + (lo + t)) + (x < 0x1p-1022 ? k - 54.0 : k));
 }
 VM_FN double vm_log10_f64(double x)
 {
     double k, f = vm_split_d(x < 0x1p-1022 ? x * 0x1p54 : x, &k) - 1.0, w = vm_logtail_d(f);
     k = x < 0x1p-1022 ? k - 54.0 : k;
     double t = TT_FMA(w, 0x1.bcb7b1526e50ep-2, TT_FMA(k, 0x1.fef311f12b358p-46, f * 0x1.95355baaafad3p-57));
-    return vm_logends_d(x, TT_FMA(k, 0x1.34413509f78p-2, TT_FMA(f, 0x1.bcb7b1526e50ep-2, t)));
+    double lo, hi = vm_two_prod_d(f, 0x1.bcb7b1526e50ep-2, &lo);
+    return vm_logends_d(x, TT_FMA(k, 0x1.34413509f78p-2, hi + (lo + t)));
 }
 VM_FN double vm_log1p_f64(double x)
 {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .threads import get_num_threads, set_num_threads, show_config, threads  # first: it loads the kernels
+
+# isort: split
 from . import autograd, data, nn, ops, optim, random, serialize
 from .creation import (
     arange,
@@ -26,7 +29,6 @@ from .serialize import load, save
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tensor import Tensor, float32, float64, get_default_dtype, int64, set_default_dtype, uint8
 from .tensor import bool_ as bool
-from .threads import get_num_threads, set_num_threads, show_config, threads
 
 __version__ = "0.1.0"
 double, long = float64, int64

@@ -27,7 +27,7 @@ def grad(
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     given = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
-    ups = [None] * len(outs) if given == [None] else given
+    ups = [None] * len(outs) if grad_outputs is None else given
     if len(ups) != len(outs):
         raise ValueError(f"grad: {len(outs)} outputs and {len(ups)} grad_outputs")
     roots = []

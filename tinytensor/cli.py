@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
         return 1
-    except MemoryError:
-        return _fail(options.command, "not enough memory for a network and data of this size")
+    except MemoryError as error:
+        return _fail(options.command, _text(error) or "not enough memory")
     except (OSError, ValueError, FloatingPointError, ImportError) as error:
         return _fail(options.command, _text(error))
 
@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--out",
         type=Path,
-        default=Path("tinytensor-run"),
+        default=Path("runs/latest"),
         metavar="DIR",
         help=f"folder for its files {_DEFAULT}",
     )

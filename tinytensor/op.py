@@ -16,6 +16,7 @@ from .tape import Node, mode
 from .tensor import Tensor
 
 P = ParamSpec("P")
+_OWN = frozenset(("tinytensor", "tinytensor.ops", "tinytensor.nn"))  # whose lines are not the user's
 Array = Any
 """An ndarray or a Python number inside an op; a Tensor, too, where the op is called."""
 
@@ -42,7 +43,7 @@ class Description:
     order: tuple[str, ...]
 
     def __init__(self, forward: Callable[..., Any], aux: tuple[str, ...], view: bool) -> None:
-        self.__name__ = forward.__name__
+        self.__name__ = forward.__name__.lstrip("_")  # `_sum` is what the public `sum` calls
         self.forward = forward
         self.aux = aux
         self.view = view
@@ -119,7 +120,7 @@ def op(forward: Callable[..., Any] | None = None, /, *, aux: tuple[str, ...] = (
 def _callable(o: Description) -> Callable[..., Any]:
     env: dict[str, Any] = {
         "Tensor": Tensor, "Node": Node, "mode": mode, "forward": o.forward, "op": o, "version": _kernels.version,
-        "new": Tensor._new, "make": Tensor.__new__, "getframe": sys._getframe,
+        "new": Tensor._new, "make": Tensor.__new__, "getframe": sys._getframe, "own": _OWN,
         "remember_view": remember_view,
     }  # fmt: skip
     call: Any = _listed(o) if o.many else _compiled(o, env)
@@ -170,6 +171,8 @@ def _listed(o: Description) -> Callable[..., Any]:
         bound.apply_defaults()
         values = {**bound.arguments, f"{o.many}_shape": tuple(np.shape(a) for a in arrays)}
         frame = sys._getframe(1)
+        while frame.f_globals.get("__package__") in _OWN and frame.f_back is not None:
+            frame = frame.f_back
         flat = tuple(t if isinstance(t, Tensor) else None for t in tensors)
         node = Node(
             o,
@@ -233,6 +236,8 @@ def _compiled(o: Description, env: dict[str, Any]) -> Any:
     any_slot = " or ".join(f"{n}_t and {n}._slot" for n in inputs)
     lines += [
         "    frame = getframe(1)",
+        "    while frame.f_globals.get('__package__') in own and frame.f_back is not None:",
+        "        frame = frame.f_back",
         f"    node = Node(op, ({parents}), ({slots}) if {any_slot} else None, ({''.join(kept(n) + ', ' for n in o.names)}),",
         f"                {'(' + ', '.join(counted) + ',)' if any(c != 'None' for c in counted) else 'None'}, ((_out.shape, _out.dtype),), frame.f_code, frame.f_lasti)",
         "    t = make(Tensor)",

@@ -81,11 +81,20 @@ class set_grad_enabled(_Switch):
     def __init__(self, mode_: bool) -> None:
         super().__init__()
         self._to = bool(mode_)
-        self._before.append(mode.enabled)
-        mode.enabled = self._to
+        super().__enter__()
+        self._entered = True  # already, by its making
 
     def __enter__(self) -> None:
-        mode.enabled = self._to
+        if self._entered:
+            self._entered = False
+        else:
+            super().__enter__()
+
+    def __call__(self, function: F) -> F:
+        if self._entered:  # a decorator changes the mode inside alone
+            self._entered = False
+            mode.enabled = self._before.pop()
+        return super().__call__(function)
 
 
 def is_grad_enabled() -> bool:
@@ -240,7 +249,7 @@ def accumulate(leaf: Tensor, grads: list[Any], i: int) -> None:
     g = grads[i]
     old = leaf._grad
     if type(g) is not np.ndarray:  # create_graph: gradients are tensors with a past
-        leaf._grad = g if old is None else old + g
+        leaf._grad = g.clone() if old is None else old + g  # a clone: other leaves may get the same tensor
         leaf._grad_ours = False
         return
     if old is None:
@@ -272,15 +281,18 @@ def run(
     pending: dict[Node, list[Any]] = {}
     owned: set[tuple[Node, int]] = set()
     heap: list[Node] = []
+    hooked: dict[int, tuple[Tensor, Any]] = {}  # leaves whose hooks wait for the whole gradient
 
     def arrive(parent: Any, slot: int, grads: list[Any], i: int) -> None:
         if type(parent) is not Node:
-            if wanted is None:
-                if parent._hooks:
-                    for hook in list(parent._hooks.values()):
-                        grads[i] = call_hook(hook, grads[i], parent)
+            if wanted is None and parent._hooks:
+                before = hooked.get(id(parent))
+                hooked[id(parent)] = (parent, grads[i] if before is None else plus(before[1], grads[i]))
+            elif wanted is None:
                 accumulate(parent, grads, i)
             elif id(parent) in wanted:
+                if parent._hooks:
+                    hooked[id(parent)] = (parent, None)
                 at = wanted[id(parent)]
                 found[at] = grads[i] if found[at] is None else plus(found[at], grads[i])
             return
@@ -300,7 +312,7 @@ def run(
     def plus(a: Any, b: Any) -> Any:
         return _kernels.map2(_ADD, a, b) if type(a) is np.ndarray else a + b
 
-    def call_hook(hook: Callable[[Any], Any], g: Any, like: Any) -> Any:
+    def call_hook(hook: Callable[[Any], Any], g: Any) -> Any:
         from .tensor import Tensor
 
         t = g if isinstance(g, Tensor) else Tensor._new(g)
@@ -321,7 +333,7 @@ def run(
         if node.hooks:
             for slot_, hook in list(node.hooks):
                 if upstream[slot_] is not None:
-                    upstream[slot_] = call_hook(hook, upstream[slot_], node)
+                    upstream[slot_] = call_hook(hook, upstream[slot_])
         if wanted:
             for slot, g in enumerate(upstream):
                 at_ = wanted.get((node, slot))
@@ -348,6 +360,15 @@ def run(
                 grads[i] = _fitted(g, shape, dtype, node)
             del g
             arrive(parent, slot, grads, i)
+    for leaf, whole in hooked.values():
+        if wanted:
+            whole = found[wanted[id(leaf)]]
+        for hook in list((leaf._hooks or {}).values()):
+            whole = call_hook(hook, whole)
+        if wanted:
+            found[wanted[id(leaf)]] = whole
+        else:
+            accumulate(leaf, [whole], 0)
     return found
 
 

@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING
 
-from . import _kernels
+if TYPE_CHECKING:
+    from . import _kernels
+
+
+def _load() -> ModuleType:
+    """Import the kernels while libgomp, which reads its settings when it is loaded, sees a bounded spin (about 20 us).
+
+    Its own choice, milliseconds, starves NumPy's threads and, on a busy machine, itself. What the user set stays, and the
+    environment is put back, so that other libraries see nothing of it.
+    """
+    mine = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+    if mine:
+        os.environ["GOMP_SPINCOUNT"] = "1000"
+    try:
+        from . import _kernels
+    finally:
+        if mine:
+            del os.environ["GOMP_SPINCOUNT"]
+    return _kernels
+
+
+if not TYPE_CHECKING:
+    _kernels = _load()
 
 
 def _from_environment() -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from tinytensor.optim import lr_scheduler
 from tinytensor.random import manual_seed
 from tinytensor.serialize import load, load_metadata, save
 from tinytensor.tape import no_grad
+from tinytensor.tensor import Tensor
 
 __all__ = [
     "ACTIVATIONS",
@@ -205,7 +206,9 @@ class Classifier:
         guessed = np.concatenate(predictions)
         return Evaluation(total / len(labels), float((guessed == labels).mean()), guessed)
 
-    def batches(self, images: NDArray[np.uint8], labels: NDArray[np.int64], size: int, shuffle: bool = True) -> Any:
+    def batches(
+        self, images: NDArray[np.uint8], labels: NDArray[np.int64], size: int, shuffle: bool = True
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """`tinytensor.data.batches` in this network's dtype and scaling."""
         own = self.description
         return batches(
@@ -239,8 +242,10 @@ def train(
     classes, and FloatingPointError if the loss becomes infinite or NaN.
     """
     images, labels, held_images, held_labels = _split(data, config.holdout)
+    description = _describe(config, images, data.classes)
+    _check_memory(description, min(config.batch_size, len(images)))
     manual_seed(config.seed)
-    classifier = Classifier(_describe(config, images, data.classes))
+    classifier = Classifier(description)
     model = classifier.model
     optimizer = _optimizer(config, model)
     count = len(images)
@@ -398,6 +403,21 @@ def _describe(config: TrainConfig, images: NDArray[np.uint8], classes: int) -> _
         scale=1 / deviation,
         shift=-first / total / deviation,
     )
+
+
+def _check_memory(description: _Description, batch: int) -> None:
+    """Refuse what cannot fit, since the system would rather kill the process than refuse it the memory."""
+    sizes = description.layer_sizes()
+    numbers = 4 * sum(inputs * outputs for inputs, outputs in sizes)  # parameters, gradients, two moments
+    numbers += 2 * batch * sum(outputs for _, outputs in sizes)  # values and their gradients
+    needed = numbers * np.dtype(description.dtype).itemsize
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        widths = ",".join(map(str, description.hidden))
+        raise MemoryError(
+            f"training hidden layers of {widths} in batches of {batch} takes {needed / 1e9:.0f} GB of memory, "
+            f"this machine has {available / 1e9:.0f}"
+        )
 
 
 def _optimizer(config: TrainConfig, model: nn.Module) -> optim.Optimizer:

@@ -89,7 +89,7 @@ def elu_grad(g: Array, x: Array, alpha: float) -> Any:
 
 @elu_grad.rule
 def _(u: Any, g: Any, x: Any, alpha: float) -> Any:
-    curve = mul(exp(where(x > 0, 0.0, x)), where(x > 0, 0.0, alpha))
+    curve = where(x > 0, 0.0, mul(exp(where(x > 0, 0.0, x)), alpha))
     return elu_grad(u, x, alpha), mul(mul(u, g), curve)
 
 
@@ -112,7 +112,7 @@ def selu_grad(g: Array, x: Array) -> Any:
 
 @selu_grad.rule
 def _(u: Any, g: Any, x: Any) -> Any:
-    curve = mul(exp(where(x > 0, 0.0, x)), where(x > 0, 0.0, 1.0507009873554805 * 1.6732632423543772))
+    curve = where(x > 0, 0.0, mul(exp(where(x > 0, 0.0, x)), 1.0507009873554805 * 1.6732632423543772))
     return selu_grad(u, x), mul(mul(u, g), curve)
 
 

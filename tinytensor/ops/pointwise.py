@@ -100,6 +100,11 @@ def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     return pow_grad_base(g, x, y) if needs[0] else None, pow_grad_exponent(g, x, y) if needs[1] else None
 
 
+def _doubled(v: Any) -> Any:
+    """A Python number as a 0-d double, so that arithmetic on it alone is not rounded to the default dtype."""
+    return np.asarray(v, np.float64) if isinstance(v, (int, float)) else v
+
+
 @op
 def pow_grad_base(g: Array, x: Array, y: Array) -> Any:
     """g y x^(y-1), and 0 where y = 0."""
@@ -109,6 +114,7 @@ def pow_grad_base(g: Array, x: Array, y: Array) -> Any:
 
 @pow_grad_base.rule
 def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
+    x, y = _doubled(x), _doubled(y)
     ug = mul(u, g)
     y1 = sub(y, 1)
     dx = mul(mul(ug, y), where(eq(y, 1), 0.0, mul(y1, pow(x, sub(y, 2))))) if needs[1] else None
@@ -130,6 +136,7 @@ def pow_grad_exponent(g: Array, x: Array, y: Array) -> Any:
 
 @pow_grad_exponent.rule
 def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
+    x, y = _doubled(x), _doubled(y)
     ug = mul(u, g)
     positive = gt(x, 0)
     log_x = log(where(positive, x, 1.0))

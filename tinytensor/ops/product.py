@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,8 @@ def _linear(x: Array, weight: Array, bias: Array | None) -> Any:
 
 @_linear.rule
 def _(g: Any, x: Any, weight: Any, needs: Any) -> Any:
-    rows, ups = reshape(x, (-1, x.shape[-1])), reshape(g, (-1, g.shape[-1]))
+    count = math.prod(x.shape[:-1])
+    rows, ups = reshape(x, (count, x.shape[-1])), reshape(g, (count, g.shape[-1]))
     return (
         _matmul(g if g.ndim > 1 else ups, weight) if needs[0] else None,
         # x^T g, seen transposed: the memory order of a weight that Linear stored by input

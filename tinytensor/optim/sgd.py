@@ -14,9 +14,9 @@ __all__ = ["SGD"]
 class SGD(Optimizer):
     """Gradient descent with momentum, Nesterov's momentum and weight decay.
 
-        d = grad + weight_decay * p                       (-grad with maximize) buf = momentum * buf + (1 -
-        dampening) * d        (buf = d on the first step) p -= lr * buf                                     (d
-        + momentum * buf with nesterov, d without momentum)
+        d = grad + weight_decay * p                       (-grad with maximize)
+        buf = momentum * buf + (1 - dampening) * d        (buf = d on the first step)
+        p -= lr * buf                                     (d + momentum * buf with nesterov, d without momentum)
 
     Raises ValueError for negative lr, momentum or weight_decay, and for nesterov without momentum or with
     dampening. State: "momentum_buffer". Source: Sutskever et al. 2013, in PyTorch's form.
