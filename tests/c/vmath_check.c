@@ -1,0 +1,322 @@
+/* Checks csrc/vmath.h against libm: float functions over all inputs (or every STRIDE-th and its neighbour) against the
+ * double functions, double functions on random samples against the long double ones.
+ *   cc -O3 -std=c11 -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-thread-jumps -fopenmp \
+ *      -march=... -I csrc tests/c/vmath_check.c -o vmath_check -lm
+ *   ./vmath_check [STRIDE=257] [SAMPLES=1000000] [NAME]
+ * Prints the largest error, where it is, whether the float function is monotone on the points walked, and a hash of all
+ * results (NaNs as one); builds for targets with FMA must print the same hashes. Exits 1 when a bound is exceeded. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vmath.h"
+
+#define BLOCK 2048
+#define CHUNKS 256
+
+typedef void (*fn32)(const float *x, const float *x2, float *y, int n);
+typedef void (*fn64)(const double *x, const double *x2, double *y, int n);
+typedef long double real;
+
+/* ---- references: written once in long double; the float check calls the double copies */
+static double r_sigmoid(double x) { return 1 / (1 + exp(-x)); }
+static double r_normcdf(double x) { return 0.5 * erfc(-0.70710678118654752440 * x); }
+static double r_softplus1(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
+static real q_sigmoid(real x) { return 1 / (1 + expl(-x)); }
+static real q_softplus1(real x) { return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x)); }
+/* erfc's argument is -x / sqrt 2 = a + d; the second term carries the effect of d */
+static real q_normcdf(real x)
+{
+    const real c = 0.70710678118654752440084436210484903928L, c2 = (real)-1.2100497426892909e-20L;
+    real a = -x * c, d = -fmal(x, c, a) - x * c2;
+    if (!(fabsl(x) < 1e4L)) return x < 0 ? 0 : x > 0 ? 1 : x;
+    return 0.5L * (erfcl(a) - 1.12837916709551257389615890312154517L * expl(-a * a) * d);
+}
+
+/* name, float reference, long double reference, sample range of the double check, bounds in ulp, monotone */
+#define FUNCTIONS(F) \
+    F(exp, exp, expl, -750, 715, 1.5, 1.5, 1) \
+    F(exp2, exp2, exp2l, -1080, 1030, 1.5, 1.5, 1) \
+    F(expm1, expm1, expm1l, -50, 715, 2, 2, 0) \
+    F(log, log, logl, 0, 10, 1.5, 1.5, 1) \
+    F(log2, log2, log2l, 0, 10, 1.5, 1.5, 1) \
+    F(log10, log10, log10l, 0, 10, 1.5, 1.5, 1) \
+    F(log1p, log1p, log1pl, -1, 10, 2, 2, 0) \
+    F(tanh, tanh, tanhl, -22, 22, 2, 2, 1) \
+    F(sigmoid, r_sigmoid, q_sigmoid, -750, 50, 2, 2, 1) \
+    F(erf, erf, erfl, -6.5, 6.5, 2, 2, 1) \
+    F(erfc, erfc, erfcl, -7, 28, 1, 2.5, 0) \
+    F(normcdf, r_normcdf, q_normcdf, -39, 9, 2, 2.5, 0) \
+    F(softplus1, r_softplus1, q_softplus1, -750, 50, 2, 2, 0) \
+    F(sinh, sinh, sinhl, -712, 712, 2, 2, 0) \
+    F(cosh, cosh, coshl, -712, 712, 2, 2, 0) \
+    F(asin, asin, asinl, -1, 1, 1.5, 1.5, 0) \
+    F(acos, acos, acosl, -1, 1, 1.5, 1.5, 0) \
+    F(atan, atan, atanl, -10, 10, 1.5, 1.5, 0)
+#define TRIG(F) \
+    F(sin, sin, sinl, -1e4, 1e4, 1.5, 1.5, 0) \
+    F(cos, cos, cosl, -1e4, 1e4, 1.5, 1.5, 0) \
+    F(tan, tan, tanl, -1e4, 1e4, 1.5, 2.5, 0)
+
+/* REPAIR redoes the lanes beyond the vector code's range */
+#define KEEP(N, T, x, y)
+#define REPAIR(N, T, x, y) if (!(fabs((double)(x)) < VM_TRIG_LIMIT)) (y) = vm_##N##_huge_##T(x);
+#define LOOP(N, T, TYPE, AFTER) \
+    static void T##_##N(const TYPE *restrict x, const TYPE *restrict x2, TYPE *restrict y, int n) \
+    { \
+        (void)x2; \
+        _Pragma("omp simd") for (int i = 0; i < n; i++) y[i] = vm_##N##_##T(x[i]); \
+        for (int i = 0; i < n; i++) { AFTER(N, T, x[i], y[i]) } \
+    }
+#define PLAIN(N, r, q, lo, hi, b32, b64, m) LOOP(N, f32, float, KEEP) LOOP(N, f64, double, KEEP)
+#define FIXED(N, r, q, lo, hi, b32, b64, m) LOOP(N, f32, float, REPAIR) LOOP(N, f64, double, REPAIR)
+FUNCTIONS(PLAIN)
+TRIG(FIXED)
+static void f32_pow(const float *restrict x, const float *restrict x2, float *restrict y, int n)
+{
+    _Pragma("omp simd") for (int i = 0; i < n; i++) y[i] = vm_pow_f32(x[i], x2[i]);
+}
+static void f64_pow(const double *restrict x, const double *restrict x2, double *restrict y, int n)
+{
+    _Pragma("omp simd") for (int i = 0; i < n; i++) y[i] = vm_pow_f64(x[i], x2[i]);
+}
+
+typedef struct {
+    const char *name;
+    fn32 f32;
+    fn64 f64;
+    double (*r)(double);
+    real (*q)(real);
+    double lo, hi, b32, b64;
+    int mono;
+} entry;
+#define ROW(N, r, q, lo, hi, b32, b64, m) {#N, f32_##N, f64_##N, r, q, lo, hi, b32, b64, m},
+static const entry table[] = {FUNCTIONS(ROW) TRIG(ROW){"pow", f32_pow, f64_pow, 0, 0, 0, 0, 1, 1.5, 0}};
+
+typedef struct {
+    double ulp, x, x2;
+    int broken;  /* monotonicity violations */
+    uint64_t hash;
+} result;
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 29;
+}
+static uint64_t rnd(uint64_t i)  /* splitmix64 */
+{
+    i = (i + 1) * 0x9e3779b97f4a7c15u;
+    i = (i ^ i >> 30) * 0xbf58476d1ce4e5b9u;
+    i = (i ^ i >> 27) * 0x94d049bb133111ebu;
+    return i ^ i >> 31;
+}
+static double uniform(uint64_t i, double lo, double hi) { return lo + (hi - lo) * ((double)(rnd(i) >> 11) * 0x1p-53); }
+static float key_float(uint64_t k)  /* k = 0 .. 2^32 - 1 in the order of the numbers */
+{
+    uint32_t u = (uint32_t)k;
+    return vm_of_bits_f(u & VM_SIGN_F ? u ^ VM_SIGN_F : ~u);
+}
+
+/* error in units in the last place of a format with `bits` bits, least exponent emin and overflow at 2^emax;
+ * 1e9 where NaN-ness or the sign of a zero differs */
+static double ulps(real got, real want, int bits, int emin, int emax)
+{
+    int e;
+    real top = ldexpl(1, emax);
+    if (want != want || got != got) return want != want && got != got ? 0 : 1e9;
+    if (got == want) return got == 0 && !signbit(got) != !signbit(want) ? 1e9 : 0;
+    if (fabsl(got) > top) got = copysignl(top, got);
+    if (fabsl(want) > top) want = copysignl(top, want);
+    frexpl(want, &e);
+    e -= bits;
+    if (want == 0 || e < emin) e = emin;
+    return (double)(fabsl(got - want) / ldexpl(1, e));
+}
+static double ulps32(float got, double want)
+{
+    if (want != want || got != got) return want != want && got != got ? 0 : 1e9;
+    if ((double)got == want) return got == 0 && !signbit(got) != !signbit(want) ? 1e9 : 0;
+    double g = fmin(fmax((double)got, -0x1p128), 0x1p128), w = fmin(fmax(want, -0x1p128), 0x1p128);
+    uint64_t e = vm_bits_d(w) >> 52 & 0x7ffu;
+    if (e < 1023 - 126) e = 1023 - 126;
+    return fabs(g - w) * vm_of_bits_d((2046 - (e - 23)) << 52);
+}
+static void note(result *r, double u, double x, double x2)
+{
+    if (u > r->ulp) {
+        r->ulp = u;
+        r->x = x;
+        r->x2 = x2;
+    }
+}
+static uint64_t canon32(float y) { return y != y ? 0x7fc00000u : vm_bits_f(y); }
+static uint64_t canon64(double y) { return y != y ? 0x7ff8000000000000u : vm_bits_d(y); }
+
+/* samples of pow: any bits, moderate bases and exponents, near one with large exponents, small whole exponents */
+static void pow_sample(uint64_t i, double *x, double *y, int f32)
+{
+    uint64_t a = rnd(4 * i), b = rnd(4 * i + 1);
+    switch (i & 3) {
+    case 0:
+        *x = f32 ? (double)vm_of_bits_f((uint32_t)(a >> 32)) : vm_of_bits_d(a);
+        *y = f32 ? (double)vm_of_bits_f((uint32_t)(b >> 32)) : vm_of_bits_d(b);
+        break;
+    case 1: *x = exp(uniform(4 * i + 2, -5, 5)), *y = uniform(4 * i + 3, -150, 150); break;
+    case 2:
+        *x = 1 + copysign(exp(uniform(4 * i + 2, f32 ? -16.0 : -36.0, -1)), uniform(4 * i + 1, -1, 1));
+        *y = uniform(4 * i + 3, -1, 1) * (f32 ? 110 : 760) / log(*x);
+        break;
+    default: *x = uniform(4 * i + 2, -1e3, 1e3), *y = (double)((int)(b % 41) - 20);
+    }
+}
+
+static void chunk32(const entry *t, int c, uint64_t stride, uint64_t samples, result *res)
+{
+    static _Thread_local float x[2 * BLOCK], x2[2 * BLOCK], y[2 * BLOCK];
+    const uint64_t total = t->r ? (((uint64_t)1 << 32) + stride - 1) / stride : samples * 8;
+    uint64_t k = total * (uint64_t)c / CHUNKS, end = total * (uint64_t)(c + 1) / CHUNKS;
+    float last = -VM_INF_F;
+    while (k < end) {
+        int n = (int)(end - k < BLOCK ? end - k : BLOCK), pairs = t->r && stride > 1;
+        for (int i = 0; i < n; i++) {
+            uint64_t key = (k + (uint64_t)i) * stride;
+            double a = 0, b = 0;
+            if (!t->r) {
+                pow_sample(k + (uint64_t)i, &a, &b, 1);
+                x[i] = (float)a, x2[i] = (float)b;
+            } else if (pairs)
+                x[2 * i] = key_float(key), x[2 * i + 1] = key_float(key < 0xffffffffu ? key + 1 : key);
+            else
+                x[i] = key_float(key);
+        }
+        int m = pairs ? 2 * n : n;
+        t->f32(x, x2, y, m);
+        for (int i = 0; i < m; i++) {
+            double xi = (double)x[i], want = t->r ? t->r(xi) : pow(xi, (double)x2[i]);
+            note(res, ulps32(y[i], want), xi, t->r ? 0 : (double)x2[i]);
+            res->hash = mix(res->hash, canon32(y[i]));
+            if (y[i] == y[i]) {
+                res->broken += y[i] < last;
+                last = y[i];
+            }
+        }
+        k += (uint64_t)n;
+    }
+}
+static void chunk64(const entry *t, int c, uint64_t samples, result *res)
+{
+    static _Thread_local double x[BLOCK], x2[BLOCK], y[BLOCK];
+    uint64_t k = samples * (uint64_t)c / CHUNKS, end = samples * (uint64_t)(c + 1) / CHUNKS;
+    while (k < end) {
+        int n = (int)(end - k < BLOCK ? end - k : BLOCK);
+        for (int i = 0; i < n; i++) {
+            uint64_t j = k + (uint64_t)i;
+            if (!t->q)
+                pow_sample(j, x + i, x2 + i, 0);
+            else if (j % 3 == 0)  /* any bits; any double around one; the stated range */
+                x[i] = vm_of_bits_d(rnd(3 * j));
+            else if (j % 3 == 1)
+                x[i] = copysign(exp(uniform(3 * j, -30, 4)), uniform(3 * j + 1, -1, 1));
+            else
+                x[i] = uniform(3 * j + 2, t->lo, t->hi);
+        }
+        t->f64(x, x2, y, n);
+        for (int i = 0; i < n; i++) {
+            real want = t->q ? t->q(x[i]) : powl(x[i], x2[i]);
+            note(res, ulps(y[i], want, 53, -1074, 1024), x[i], t->q ? 0 : x2[i]);
+            res->hash = mix(res->hash, canon64(y[i]));
+        }
+        k += (uint64_t)n;
+    }
+}
+static result run(const entry *t, int f32, uint64_t stride, uint64_t samples)
+{
+    static result part[CHUNKS];
+    result all = {-1, 0, 0, 0, 0};
+    memset(part, 0, sizeof part);
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic)
+#endif
+    for (int c = 0; c < CHUNKS; c++) {
+        if (f32) chunk32(t, c, stride, samples, part + c);
+        else chunk64(t, c, samples, part + c);
+    }
+    for (int c = 0; c < CHUNKS; c++) {
+        note(&all, part[c].ulp, part[c].x, part[c].x2);
+        all.broken += part[c].broken;
+        all.hash = mix(all.hash, part[c].hash);
+    }
+    return all;
+}
+
+/* Special values: every function on the edges of the format against libm, exact at 0 and infinity; pow on all pairs. */
+static int specials(const char *only)
+{
+    static const double edge[] = {0, 1, 2, 3, 0.5, 2.5, 1e-3, 1e3, 1e9, 0x1p24, 0x1.fffffep23, 0x1p30, 0x1p53, 0x1p-126,
+        0x1p-149, 0x1p-150, 0x1.fffffep127, 0x1p128, 0x1p-1022, 0x1p-1074, 0x1.fffffffffffffp1023,
+        0x1.921fb54442d18p+0};
+    enum { E = (int)(sizeof edge / sizeof *edge) + 2, N = 2 * E };
+    double x[N];
+    int bad = 0;
+    for (int i = 0; i < E; i++) {
+        x[2 * i] = i < E - 2 ? edge[i] : i == E - 2 ? (double)INFINITY : (double)NAN;
+        x[2 * i + 1] = -x[2 * i];
+    }
+    for (unsigned f = 0; f < sizeof table / sizeof *table; f++) {
+        const entry *t = table + f;
+        if (only && strcmp(only, t->name)) continue;
+        for (int i = 0; i < N; i++) {
+            for (int j = 0; j < (t->r ? 1 : N); j++) {
+                float a = (float)x[i], b = (float)x[j], y;
+                double z;
+                t->f32(&a, &b, &y, 1);
+                t->f64(x + i, x + j, &z, 1);
+                double want = t->r ? t->r((double)a) : pow((double)a, (double)b);
+                real wide = t->q ? t->q(x[i]) : powl(x[i], x[j]);
+                int exact = t->r && fabs(want) == 1 && (a == 0 || a - a != 0);
+                if (ulps32(y, want) > t->b32 || (exact && (double)y != want)) {
+                    printf("%s_f32(%a, %a) = %a, expected %a\n", t->name, (double)a, (double)b, (double)y, want);
+                    bad++;
+                }
+                if (ulps(z, wide, 53, -1074, 1024) > t->b64) {
+                    printf("%s_f64(%a, %a) = %a, expected %La\n", t->name, x[i], x[j], z, wide);
+                    bad++;
+                }
+            }
+        }
+    }
+    return bad;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t stride = argc > 1 ? strtoull(argv[1], 0, 10) : 257;
+    uint64_t samples = argc > 2 ? strtoull(argv[2], 0, 10) : 1000000;
+    const char *only = argc > 3 ? argv[3] : 0;
+    if (!stride || !samples) {
+        fprintf(stderr, "usage: vmath_check [STRIDE >= 1] [SAMPLES >= 1] [NAME]\n");
+        return 2;
+    }
+    int bad = specials(only);
+    if (bad) printf("%d wrong special values\n", bad);
+    printf("%-14s %8s  %-50s %-9s %s\n", "name", "max_ulp", "worst_input", "monotone", "hash");
+    for (unsigned i = 0; i < sizeof table / sizeof *table; i++) {
+        const entry *t = table + i;
+        if (only && strcmp(only, t->name)) continue;
+        for (int f32 = 1; f32 >= 0; f32--) {
+            result r = run(t, f32, stride, samples);
+            double bound = f32 ? t->b32 : t->b64;
+            int fail = !(r.ulp <= bound) || (f32 && t->mono && r.broken);
+            char where[64], name[32];
+            snprintf(name, sizeof name, "%s_%s", t->name, f32 ? "f32" : "f64");
+            snprintf(where, sizeof where, t->r ? "%a" : "%a, %a", r.x, r.x2);
+            printf("%-14s %8.3f  %-50s %-9s %016" PRIx64 "%s\n", name, r.ulp, where,
+                   !f32 || !t->mono ? "-" : r.broken ? "NO" : "yes", r.hash, fail ? "  EXCEEDED" : "");
+            fflush(stdout);
+            bad += fail;
+        }
+    }
+    return bad != 0;
+}

@@ -1,0 +1,469 @@
+"""Optimizers, step by step, against float64 NumPy implementations of PyTorch's formulas; groups and state."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import tinytensor as tt
+from tinytensor import nn, optim
+
+SHAPES = [(5, 3), (7,), (), (2, 3, 4), (0, 3)]
+STEPS = 12
+
+
+def sgd_reference(p, grads, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False):
+    buf = None
+    for g in grads:
+        d = (-g if maximize else g) + weight_decay * p
+        if momentum:
+            buf = d if buf is None else momentum * buf + (1 - dampening) * d
+            d = d + momentum * buf if nesterov else buf
+        p = p - lr * d
+    return p
+
+
+def adam_reference(
+    p, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, decoupled=False
+):
+    m = v = top = np.zeros_like(p)
+    for t, g in enumerate(grads, 1):
+        g = -g if maximize else g
+        if decoupled:
+            p = p * (1 - lr * weight_decay)
+        else:
+            g = g + weight_decay * p
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g * g
+        top = np.maximum(top, v)
+        root = np.sqrt(top if amsgrad else v) / np.sqrt(1 - betas[1] ** t)
+        p = p - lr / (1 - betas[0] ** t) * m / (root + eps)
+    return p
+
+
+def adamw_reference(p, grads, lr, weight_decay=1e-2, **options):
+    return adam_reference(p, grads, lr, weight_decay=weight_decay, decoupled=True, **options)
+
+
+CASES = [
+    (optim.SGD, sgd_reference, {}),
+    (optim.SGD, sgd_reference, {"momentum": 0.9}),
+    (optim.SGD, sgd_reference, {"momentum": 0.9, "dampening": 0.3}),
+    (optim.SGD, sgd_reference, {"momentum": 0.9, "nesterov": True}),
+    (optim.SGD, sgd_reference, {"weight_decay": 0.1}),
+    (optim.SGD, sgd_reference, {"momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
+    (optim.SGD, sgd_reference, {"momentum": 0.8, "weight_decay": 0.1, "maximize": True}),
+    (optim.Adam, adam_reference, {}),
+    (optim.Adam, adam_reference, {"betas": (0.8, 0.95), "eps": 1e-3}),
+    (optim.Adam, adam_reference, {"weight_decay": 0.1}),
+    (optim.Adam, adam_reference, {"amsgrad": True}),
+    (optim.Adam, adam_reference, {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
+    (optim.AdamW, adamw_reference, {}),
+    (optim.AdamW, adamw_reference, {"weight_decay": 0.2, "betas": (0.5, 0.9)}),
+    (optim.AdamW, adamw_reference, {"weight_decay": 0.2, "amsgrad": True, "maximize": True}),
+]
+IDS = [f"{kind.__name__}-{'-'.join(options) or 'plain'}" for kind, _, options in CASES]
+
+
+def start(shape, layout="C", seed=0, dtype=np.float64):
+    return np.asarray(np.random.default_rng(seed).normal(size=shape), dtype, order=layout)
+
+
+def gradients(shape, seed=1, dtype=np.float64):
+    # The scale varies, so that amsgrad's maximum and the running means do different things.
+    rng = np.random.default_rng(seed)
+    return [np.asarray(rng.normal(size=shape) * 10.0 ** rng.integers(-3, 2), dtype) for _ in range(STEPS)]
+
+
+def parameter(array):
+    return tt.from_numpy(array.copy(order="K")).requires_grad_()
+
+
+def take_steps(optimizer, params, grads):
+    """Step once per entry of the gradients: one list per parameter, None for no gradient."""
+    for now in zip(*grads, strict=True):
+        for p, g in zip(params, now, strict=True):
+            p.grad = None if g is None else tt.from_numpy(g.copy())
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("kind", "reference", "options"), CASES, ids=IDS)
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_steps_follow_the_formula(kind, reference, options, layout):
+    arrays = [start(shape, layout, i) for i, shape in enumerate(SHAPES)]
+    grads = [gradients(shape, 10 + i) for i, shape in enumerate(SHAPES)]
+    params = [parameter(array) for array in arrays]
+    memory = [p._data for p in params]
+    optimizer = kind(params, lr=0.01, **options)
+    for step in range(STEPS):
+        take_steps(optimizer, params, [g[step : step + 1] for g in grads])
+        for p, array, g in zip(params, arrays, grads, strict=True):
+            wanted = reference(array, g[: step + 1], 0.01, **options)
+            np.testing.assert_allclose(p.numpy() if not p.requires_grad else p.detach().numpy(), wanted, rtol=1e-12)
+    for p, array in zip(params, memory, strict=True):
+        assert p._data is array
+
+
+@pytest.mark.parametrize(("kind", "reference", "options"), CASES, ids=IDS)
+def test_float32_follows_the_formula(kind, reference, options):
+    array, grads = start((33, 17), dtype=np.float32), gradients((33, 17), dtype=np.float32)
+    p = parameter(array)
+    take_steps(kind([p], lr=0.01, **options), [p], [grads])
+    wanted = reference(array.astype(np.float64), [g.astype(np.float64) for g in grads], 0.01, **options)
+    assert p.dtype == tt.float32
+    np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(("kind", "reference", "options"), CASES, ids=IDS)
+def test_gradient_in_another_layout(kind, reference, options):
+    array, grads = start((6, 4), "F"), gradients((6, 4))
+    p = parameter(array)
+    optimizer = kind([p], lr=0.01, **options)
+    for i, g in enumerate(grads):
+        strided = np.repeat(g, 2, axis=1)[:, ::2] if i % 2 else np.asfortranarray(g)
+        p.grad = tt.from_numpy(strided)
+        optimizer.step()
+    np.testing.assert_allclose(p.detach().numpy(), reference(array, grads, 0.01, **options), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "options"), [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {"amsgrad": True})])
+def test_state_lies_as_its_parameter(kind, options):
+    p = parameter(start((6, 4), "F"))
+    optimizer = kind([p], lr=0.01, **options)
+    take_steps(optimizer, [p], [gradients((6, 4))])
+    kept = [value for value in optimizer.state[p].values() if isinstance(value, tt.Tensor)]
+    assert len(kept) == (1 if kind is optim.SGD else 3)
+    assert all(value._data.strides == p._data.strides for value in kept)
+    other = kind([parameter(start((6, 4), "F"))], lr=0.01, **options)
+    other.load_state_dict(optimizer.state_dict())
+    (state,) = other.state.values()
+    assert all(v._data.strides == p._data.strides for v in state.values() if isinstance(v, tt.Tensor))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reference", "options"),
+    [(optim.SGD, sgd_reference, {"momentum": 0.9, "dampening": 0.5}), (optim.Adam, adam_reference, {})],
+)
+def test_parameter_without_gradient_is_skipped(kind, reference, options):
+    arrays = [start((4,), seed=i) for i in range(3)]
+    grads = [gradients((4,), seed=5 + i) for i in range(3)]
+    grads[1] = [g if i % 3 == 2 else None for i, g in enumerate(grads[1])]
+    grads[2] = [None] * STEPS
+    params = [parameter(array) for array in arrays]
+    optimizer = kind(params, lr=0.01, **options)
+    take_steps(optimizer, params, grads)
+    for p, array, g in zip(params, arrays, grads, strict=True):
+        # Each counts its own steps: momentum and bias correction start at its first gradient.
+        wanted = reference(array, [x for x in g if x is not None], 0.01, **options)
+        np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=1e-12)
+    assert params[2] not in optimizer.state
+
+
+def test_one_kernel_call_per_group(monkeypatch):
+    from tinytensor.optim import adam, sgd
+
+    calls = []
+
+    class Counting:
+        def __init__(self, real):
+            self.real = real
+
+        def __getattr__(self, name):
+            calls.append(name)
+            return getattr(self.real, name)
+
+    monkeypatch.setattr(sgd, "_kernels", Counting(sgd._kernels))
+    monkeypatch.setattr(adam, "_kernels", Counting(adam._kernels))
+    for kind, options, name in ((optim.SGD, {"momentum": 0.9}, "sgd_step"), (optim.AdamW, {}, "adam_step")):
+        params = [parameter(start((3, 2), seed=i)) for i in range(5)]
+        optimizer = kind([{"params": params[:3]}, {"params": params[3:]}], lr=0.1, **options)
+        calls.clear()
+        take_steps(optimizer, params, [gradients((3, 2))[:4]] * 5)
+        assert calls == [name] * 8
+
+
+def test_groups_have_their_own_options():
+    a, b = parameter(start((3,), seed=1)), parameter(start((3,), seed=2))
+    first, second = a.detach().numpy().copy(), b.detach().numpy().copy()
+    optimizer = optim.SGD([{"params": a}, {"params": [b], "lr": 0.5, "momentum": 0.9}], lr=0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.5]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0, 0]
+    grads = gradients((3,))
+    take_steps(optimizer, [a, b], [grads, grads])
+    np.testing.assert_allclose(a.detach().numpy(), sgd_reference(first, grads, 0.1), rtol=1e-12)
+    np.testing.assert_allclose(b.detach().numpy(), sgd_reference(second, grads, 0.5, momentum=0.9), rtol=1e-12)
+
+
+def test_group_options_may_change_between_steps():
+    array, grads = start((3,)), gradients((3,))
+    p = parameter(array)
+    optimizer = optim.SGD([p], lr=0.1)
+    take_steps(optimizer, [p], [grads[:2]])
+    optimizer.param_groups[0].update(lr=0.01, momentum=0.9)
+    take_steps(optimizer, [p], [grads[2:]])
+    wanted = sgd_reference(sgd_reference(array, grads[:2], 0.1), grads[2:], 0.01, momentum=0.9)
+    np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "options"), [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {"amsgrad": True})])
+@pytest.mark.parametrize("carry", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))])
+def test_state_dict_continues_the_run(kind, options, carry):
+    arrays = [start((4, 2), seed=i) for i in range(2)]
+    grads = [gradients((4, 2), seed=7 + i) for i in range(2)]
+    whole = [parameter(array) for array in arrays]
+    take_steps(kind(whole, lr=0.01, **options), whole, grads)
+    parts = [parameter(array) for array in arrays]
+    first = kind(parts, lr=0.01, **options)
+    take_steps(first, parts, [g[:5] for g in grads])
+    second = kind(parts, lr=99.0)
+    second.load_state_dict(carry(first.state_dict()))
+    assert second.param_groups[0]["lr"] == 0.01
+    take_steps(second, parts, [g[5:] for g in grads])
+    for p, q in zip(parts, whole, strict=True):
+        assert p.detach().numpy().tobytes() == q.detach().numpy().tobytes()
+
+
+def test_state_dict_form():
+    params = [parameter(start((2,), seed=i)) for i in range(3)]
+    optimizer = optim.Adam([{"params": params[:2]}, {"params": params[2:], "lr": 0.5}], lr=0.1)
+    take_steps(optimizer, params, [gradients((2,))[:1], [None], gradients((2,))[:1]])
+    saved = optimizer.state_dict()
+    assert sorted(saved) == ["param_groups", "state"]
+    assert [group["params"] for group in saved["param_groups"]] == [[0, 1], [2]]
+    assert [group["lr"] for group in saved["param_groups"]] == [0.1, 0.5]
+    assert sorted(saved["state"]) == [0, 2]
+    assert saved["state"][2]["step"] == 1
+    assert set(saved["state"][0]) == {"step", "exp_avg", "exp_avg_sq"}
+
+
+def test_loaded_state_is_a_copy_in_the_parameters_dtype():
+    p = parameter(start((3,)))
+    optimizer = optim.SGD([p], lr=0.1, momentum=0.9)
+    take_steps(optimizer, [p], [gradients((3,))])
+    q = parameter(start((3,), dtype=np.float32))
+    other = optim.SGD([q], lr=0.1, momentum=0.9)
+    other.load_state_dict(optimizer.state_dict())
+    buffer = other.state[q]["momentum_buffer"]
+    assert buffer.dtype == tt.float32
+    kept = optimizer.state[p]["momentum_buffer"]
+    np.testing.assert_array_equal(buffer.numpy(), kept.numpy().astype(np.float32))
+    same = optim.SGD([p], lr=0.1, momentum=0.9)
+    same.load_state_dict(optimizer.state_dict())
+    assert not np.shares_memory(same.state[p]["momentum_buffer"].numpy(), kept.numpy())
+
+
+def test_load_state_dict_refuses_misfits_and_changes_nothing():
+    a, b = parameter(start((3,))), parameter(start((4,)))
+    source = optim.SGD([a, b], lr=0.1, momentum=0.9)
+    take_steps(source, [a, b], [gradients((3,)), gradients((4,))])
+    saved = source.state_dict()
+    with pytest.raises(ValueError, match="different number of parameter groups: 1 instead of 2"):
+        optim.SGD([{"params": [a]}, {"params": [b]}]).load_state_dict(saved)
+    with pytest.raises(ValueError, match="group 0 has 2 parameters instead of 1"):
+        optim.SGD([a]).load_state_dict(saved)
+    target = optim.SGD([b, a], lr=0.7)
+    with pytest.raises(ValueError, match=r"momentum_buffer of shape \(3,\) for parameter 0 of shape \(4,\)"):
+        target.load_state_dict(saved)
+    assert target.param_groups[0]["lr"] == 0.7
+    assert not target.state
+    saved["state"][7] = saved["state"].pop(0)
+    with pytest.raises(ValueError, match="state for parameter 7, which is in none of its groups"):
+        source.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("carry", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))])
+def test_model_and_optimizer_carried_together_go_on(carry):
+    p = parameter(start((3,)))
+    optimizer = optim.Adam([p], lr=0.1)
+    grads = gradients((3,))
+    take_steps(optimizer, [p], [grads[:4]])
+    q, other = carry((p, optimizer))
+    assert other.param_groups[0]["params"][0] is q
+    take_steps(optimizer, [p], [grads[4:]])
+    take_steps(other, [q], [grads[4:]])
+    assert p.detach().numpy().tobytes() == q.detach().numpy().tobytes()
+
+
+def test_zero_grad():
+    p, q = parameter(start((3,))), parameter(start((2,)))
+    optimizer = optim.SGD([p, q])
+    p.grad = tt.ones(3, dtype=tt.float64)
+    kept = p.grad
+    optimizer.zero_grad(set_to_none=False)
+    assert np.shares_memory(p.grad._data, kept._data)
+    assert kept.tolist() == [0, 0, 0]
+    assert q.grad is None
+    optimizer.zero_grad()
+    assert p.grad is None
+
+
+def test_zero_grad_of_a_gradient_on_the_tape():
+    p = parameter(start((3,)))
+    (p * p * p).sum().backward(create_graph=True)
+    assert p.grad.requires_grad
+    optim.SGD([p]).zero_grad(set_to_none=False)
+    assert not p.grad.requires_grad
+    assert p.grad.tolist() == [0, 0, 0]
+
+
+def test_closure_runs_with_gradients_and_is_returned():
+    p = parameter(np.array([3.0]))
+    optimizer = optim.SGD([p], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with tt.no_grad():
+        loss = optimizer.step(closure)
+    assert loss.item() == 9.0
+    assert p.tolist() == [1.5]
+    assert optimizer.step() is None
+
+
+def test_step_is_not_recorded():
+    p = parameter(np.array([3.0]))
+    (p * p).sum().backward()
+    optim.SGD([p], lr=0.1).step()
+    assert p.is_leaf
+    assert p.requires_grad
+
+
+def test_backward_through_values_that_a_step_changed_is_refused():
+    p = parameter(np.array([3.0]))
+    loss = (p * p).sum()
+    loss.backward(retain_graph=True)
+    optim.SGD([p], lr=0.1).step()
+    with pytest.raises(RuntimeError, match=r"in.?place"):
+        loss.backward()
+
+
+def test_training_a_module():
+    tt.manual_seed(0)
+    x = tt.rand(64, 2)
+    y = (x[:, 0] > x[:, 1]).to(tt.int64)
+    for kind, lr in ((optim.SGD, 0.5), (optim.Adam, 0.05), (optim.AdamW, 0.05)):
+        model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2))
+        optimizer = kind(model.parameters(), lr=lr)
+        criterion = nn.CrossEntropyLoss()
+        losses = []
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[-1] < 0.5 * losses[0], kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (optim.SGD, {"lr": -0.1}, "Invalid learning rate: -0.1"),
+        (optim.SGD, {"lr": float("nan")}, "Invalid learning rate: nan"),
+        (optim.SGD, {"momentum": -0.1}, "Invalid momentum value: -0.1"),
+        (optim.SGD, {"weight_decay": -0.1}, "Invalid weight_decay value: -0.1"),
+        (optim.SGD, {"nesterov": True}, "Nesterov momentum requires a momentum and zero dampening"),
+        (optim.SGD, {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "Nesterov momentum requires"),
+        (optim.Adam, {"lr": -0.1}, "Invalid learning rate: -0.1"),
+        (optim.Adam, {"eps": -1e-8}, "Invalid epsilon value: -1e-08"),
+        (optim.Adam, {"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
+        (optim.Adam, {"betas": (0.9, -0.5)}, "Invalid beta parameter at index 1: -0.5"),
+        (optim.AdamW, {"weight_decay": -0.1}, "Invalid weight_decay value: -0.1"),
+    ],
+)
+def test_options_are_checked(kind, options, message):
+    p = parameter(start((2,)))
+    with pytest.raises(ValueError, match=message):
+        kind([p], **options)
+    with pytest.raises(ValueError, match=message):
+        kind([{"params": [p], **options}])
+    with pytest.raises(ValueError, match=message):
+        kind([{"params": [p], **kind([p]).defaults}], **options)
+    optimizer = kind([p])
+    saved = optimizer.state_dict()
+    saved["param_groups"][0].update(options)
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0] == {**optimizer.defaults, "params": optimizer.param_groups[0]["params"]}
+
+
+def test_defaults_are_pytorchs():
+    p = [parameter(start((2,)))]
+    assert optim.SGD(p).defaults == {
+        "lr": 1e-3, "momentum": 0, "dampening": 0, "weight_decay": 0, "nesterov": False, "maximize": False,
+    }  # fmt: skip
+    adam = {
+        "lr": 1e-3,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0,
+        "amsgrad": False,
+        "maximize": False,
+    }
+    assert optim.Adam(p).defaults == adam
+    assert optim.AdamW(p).defaults == {**adam, "weight_decay": 1e-2}
+
+
+def test_parameters_are_checked():
+    p = parameter(start((2,)))
+    with pytest.raises(TypeError, match="should be an iterable of Tensors or dicts, but got Tensor"):
+        optim.SGD(p)
+    with pytest.raises(ValueError, match="optimizer got an empty parameter list"):
+        optim.SGD([])
+    with pytest.raises(ValueError, match="can't optimize a non-leaf Tensor"):
+        optim.SGD([p * 2])
+    with pytest.raises(TypeError, match="can only optimize Tensors, but one of the params is float"):
+        optim.SGD([1.5])
+    with pytest.raises(TypeError, match="ordered collections"):
+        optim.SGD([{"params": {p}}])
+    with pytest.raises(ValueError, match="more than one parameter group"):
+        optim.SGD([{"params": [p]}, {"params": [p]}])
+    with pytest.raises(ValueError, match="twice in one"):
+        optim.SGD([p, p])
+    with pytest.raises(ValueError, match="dtype int64"):
+        optim.SGD([tt.tensor([1, 2])])
+    with pytest.raises(TypeError, match="param_group must be a dict"):
+        optim.SGD([p]).add_param_group([p])
+
+
+def test_add_param_group():
+    p, q = parameter(start((2,))), parameter(start((2,), seed=3))
+    optimizer = optim.SGD([p], lr=0.1)
+    optimizer.add_param_group({"params": q, "lr": 0.2})
+    before = q.detach().numpy().copy()
+    q.grad = tt.ones(2, dtype=tt.float64)
+    optimizer.step()
+    np.testing.assert_allclose(q.detach().numpy(), before - 0.2, rtol=1e-12)
+
+
+def test_repr():
+    optimizer = optim.SGD([parameter(start((2,)))], lr=0.1)
+    assert repr(optimizer) == (
+        "SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n    maximize: False\n    momentum: 0\n"
+        "    nesterov: False\n    weight_decay: 0\n)"
+    )
+
+
+def test_own_optimizer():
+    class SignDescent(optim.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+        def _update(self, group):
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.data -= group["lr"] * p.grad.sign()
+
+    p = parameter(np.array([1.0, -1.0]))
+    p.grad = tt.tensor([5.0, -0.1], dtype=tt.float64)
+    SignDescent([p], 0.25).step()
+    assert p.tolist() == [0.75, -0.75]
+
+
+def test_base_class_does_not_step():
+    with pytest.raises(NotImplementedError, match="Optimizer does not define _update"):
+        optim.Optimizer([parameter(start((2,)))], {}).step()

@@ -1,0 +1,299 @@
+"""Schedules against their closed formulas, alone, together and after a resume."""
+
+import inspect
+import itertools
+import math
+
+import pytest
+
+import tinytensor as tt
+from tinytensor import optim
+from tinytensor.optim import lr_scheduler as schedules
+
+
+def make_optimizer(*lrs, kind=optim.SGD, **options):
+    return kind([{"params": [tt.ones(2, requires_grad=True)], "lr": lr} for lr in lrs], **options)
+
+
+def run(scheduler, steps):
+    """Return the rates of each epoch, the first (before any step) included."""
+    rates = [scheduler.get_last_lr()]
+    for _ in range(steps):
+        scheduler.step()
+        rates.append(scheduler.get_last_lr())
+        assert rates[-1] == [group["lr"] for group in scheduler.optimizer.param_groups]
+    return rates
+
+
+def close(actual, expected):
+    for epoch, (rates, wanted) in enumerate(zip(actual, expected, strict=True)):
+        assert rates == pytest.approx(wanted, rel=1e-12, abs=1e-15), f"epoch {epoch}"
+
+
+@pytest.mark.parametrize(("size", "gamma"), [(3, 0.1), (1, 0.9)])
+def test_step_lr(size, gamma):
+    rates = run(schedules.StepLR(make_optimizer(0.5, 0.02), step_size=size, gamma=gamma), 10)
+    close(rates, [[0.5 * gamma ** (e // size), 0.02 * gamma ** (e // size)] for e in range(11)])
+
+
+@pytest.mark.parametrize(("first", "last", "total"), [(1 / 3, 1.0, 5), (1.0, 0.0, 7), (0.25, 0.5, 1)])
+def test_linear_lr(first, last, total):
+    rates = run(schedules.LinearLR(make_optimizer(0.5, 0.02), first, last, total), total + 4)
+    share = [first + (last - first) * min(e, total) / total for e in range(total + 5)]
+    close(rates, [[0.5 * s, 0.02 * s] for s in share])
+
+
+@pytest.mark.parametrize(("t_max", "eta_min"), [(10, 0.0), (7, 0.003), (1, 0.0), (2, 0.01)])
+def test_cosine_lr_falls_to_eta_min_and_rises_again(t_max, eta_min):
+    rates = run(schedules.CosineAnnealingLR(make_optimizer(0.5, 0.02), t_max, eta_min), 4 * t_max + 1)
+
+    def formula(base, epoch):
+        return eta_min + (base - eta_min) * (1 + math.cos(math.pi * epoch / t_max)) / 2
+
+    for epoch, (first, second) in enumerate(rates):
+        assert first == pytest.approx(formula(0.5, epoch), rel=1e-9, abs=1e-15)
+        assert second == pytest.approx(formula(0.02, epoch), rel=1e-9, abs=1e-15)
+    assert rates[t_max] == pytest.approx([eta_min, eta_min], abs=1e-15)
+
+
+def test_lambda_lr():
+    one = run(schedules.LambdaLR(make_optimizer(0.5, 0.02), lambda e: 0.95**e), 6)
+    close(one, [[0.5 * 0.95**e, 0.02 * 0.95**e] for e in range(7)])
+    two = run(schedules.LambdaLR(make_optimizer(0.5, 0.02), [lambda e: 1 / (e + 1), lambda e: e + 2]), 6)
+    close(two, [[0.5 / (e + 1), 0.02 * (e + 2)] for e in range(7)])
+
+
+def one_cycle(step, total, pct, first, high, low, strategy, three_phase):
+    """The 1cycle value at a step, written out independently: piecewise between knots, cosine or linear."""
+    knots = [(0.0, first), (pct * total - 1, high)]
+    if three_phase:
+        knots.append((2 * pct * total - 2, first))
+    knots.append((total - 1, low))
+    for (x0, y0), (x1, y1) in itertools.pairwise(knots):
+        if step <= x1:
+            t = (step - x0) / (x1 - x0)
+            weight = (1 - math.cos(math.pi * t)) / 2 if strategy == "cos" else t
+            return y0 + (y1 - y0) * weight
+    raise AssertionError(step)
+
+
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+@pytest.mark.parametrize("three_phase", [False, True])
+@pytest.mark.parametrize(("kind", "options"), [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {}), (optim.AdamW, {})])
+def test_one_cycle(strategy, three_phase, kind, options):
+    total, pct = 40, 0.3
+    optimizer = make_optimizer(0.1, 0.2, kind=kind, **options)
+    scheduler = schedules.OneCycleLR(
+        optimizer,
+        [0.5, 0.02],
+        total_steps=total,
+        pct_start=pct,
+        anneal_strategy=strategy,
+        three_phase=three_phase,
+    )
+    for step in range(total):
+        rates = [
+            one_cycle(step, total, pct, high / 25, high, high / 25 / 1e4, strategy, three_phase) for high in (0.5, 0.02)
+        ]
+        assert scheduler.get_last_lr() == pytest.approx(rates, rel=1e-12), step
+        momentum = one_cycle(step, total, pct, 0.95, 0.85, 0.95, strategy, three_phase)
+        for group in optimizer.param_groups:
+            found = group["momentum"] if kind is optim.SGD else group["betas"][0]
+            assert found == pytest.approx(momentum, rel=1e-12), step
+            if kind is not optim.SGD:
+                assert group["betas"][1] == 0.999
+        scheduler.step()
+    # Stepped once more after the last batch, as training loops do: the last rate stays, none is negative.
+    assert scheduler.get_last_lr() == pytest.approx([0.5 / 25e4, 0.02 / 25e4], rel=1e-12)
+    with pytest.raises(ValueError, match=r"Tried to step 41 times\. The specified number of total steps is 40"):
+        scheduler.step()
+
+
+def test_one_cycle_by_epochs_without_momentum():
+    optimizer = make_optimizer(0.1, momentum=0.9)
+    scheduler = schedules.OneCycleLR(optimizer, 0.5, epochs=4, steps_per_epoch=10, cycle_momentum=False)
+    assert scheduler.total_steps == 40
+    rates = [rate for (rate,) in run(scheduler, 39)]
+    assert max(rates) == rates[11] == pytest.approx(0.5)
+    assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+def test_one_cycle_rise_of_one_step_starts_at_the_top():
+    scheduler = schedules.OneCycleLR(make_optimizer(0.1), 0.5, total_steps=10, pct_start=0.1)
+    assert scheduler.get_last_lr() == [0.5]
+
+
+def test_one_cycle_with_rise_or_fall_only():
+    optimizer = make_optimizer(0.1)
+    rise = run(schedules.OneCycleLR(optimizer, 0.5, total_steps=11, pct_start=1.0, anneal_strategy="linear"), 10)
+    close(rise, [[0.02 + 0.48 * e / 10] for e in range(11)])
+    fall = run(schedules.OneCycleLR(optimizer, 0.5, total_steps=10, pct_start=0.0, anneal_strategy="linear"), 9)
+    close(fall, [[0.5 + (0.5 / 25e4 - 0.5) * (e + 1) / 10] for e in range(10)])
+
+
+def test_one_cycle_of_one_step_is_its_end():
+    scheduler = schedules.OneCycleLR(make_optimizer(0.1), 0.5, total_steps=1)
+    assert scheduler.get_last_lr() == pytest.approx([0.5 / 25e4], rel=1e-9)
+
+
+def test_two_schedules_multiply():
+    optimizer = make_optimizer(0.5)
+    warm = schedules.LinearLR(optimizer, 0.1, 1.0, 4)
+    steps = schedules.StepLR(optimizer, 3, 0.5)
+    for epoch in range(10):
+        factor = (0.1 + 0.9 * min(epoch, 4) / 4) * 0.5 ** (epoch // 3)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * factor, rel=1e-12)
+        warm.step()
+        steps.step()
+
+
+MAKERS = {
+    "step": lambda o, **k: schedules.StepLR(o, 3, 0.5, **k),
+    "linear": lambda o, **k: schedules.LinearLR(o, 0.2, 0.9, 8, **k),
+    "cosine": lambda o, **k: schedules.CosineAnnealingLR(o, 8, 0.001, **k),
+    "lambda": lambda o, **k: schedules.LambdaLR(o, lambda e: 0.9**e, **k),
+    "cycle": lambda o, **k: schedules.OneCycleLR(o, 0.7, total_steps=20, **k),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("seen", [3, 5])
+def test_resume_by_state_dict(name, seen):
+    whole = run(MAKERS[name](make_optimizer(0.5, momentum=0.9)), 12)
+    first = make_optimizer(0.5, momentum=0.9)
+    scheduler = MAKERS[name](first)
+    head = run(scheduler, seen)
+    second = make_optimizer(0.5, momentum=0.9)
+    other = MAKERS[name](second)
+    second.load_state_dict(first.state_dict())
+    other.load_state_dict(scheduler.state_dict())
+    assert other.last_epoch == seen
+    assert "optimizer" not in scheduler.state_dict()
+    assert head + run(other, 12 - seen)[1:] == whole
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("seen", [1, 6])
+def test_resume_by_last_epoch(name, seen):
+    whole = run(MAKERS[name](make_optimizer(0.5, momentum=0.9)), 12)
+    optimizer = make_optimizer(0.5, momentum=0.9)
+    run(MAKERS[name](optimizer), seen)
+    resumed = MAKERS[name](optimizer, last_epoch=seen - 1)
+    assert resumed.last_epoch == seen
+    assert run(resumed, 12 - seen) == whole[seen:]
+
+
+def test_defaults_are_pytorchs():
+    def defaults(kind):
+        return {
+            name: p.default
+            for name, p in inspect.signature(kind).parameters.items()
+            if p.default is not inspect.Parameter.empty
+        }
+
+    assert defaults(schedules.StepLR) == {"gamma": 0.1, "last_epoch": -1}
+    assert defaults(schedules.LinearLR) == {
+        "start_factor": 1 / 3, "end_factor": 1.0, "total_iters": 5, "last_epoch": -1,
+    }  # fmt: skip
+    assert defaults(schedules.CosineAnnealingLR) == {"eta_min": 0.0, "last_epoch": -1}
+    assert defaults(schedules.LambdaLR) == {"last_epoch": -1}
+    assert defaults(schedules.OneCycleLR) == {
+        "total_steps": None, "epochs": None, "steps_per_epoch": None, "pct_start": 0.3, "anneal_strategy": "cos",
+        "cycle_momentum": True, "base_momentum": 0.85, "max_momentum": 0.95, "div_factor": 25.0,
+        "final_div_factor": 1e4, "three_phase": False, "last_epoch": -1,
+    }  # fmt: skip
+
+
+def test_groups_added_later_keep_their_rate():
+    optimizer = make_optimizer(0.5)
+    scheduler = schedules.StepLR(optimizer, 1, 0.5)
+    optimizer.add_param_group({"params": tt.ones(2, requires_grad=True), "lr": 0.3})
+    scheduler.step()
+    assert scheduler.get_last_lr() == [0.25, 0.3]
+
+
+def test_base_class_has_no_rate():
+    with pytest.raises(NotImplementedError, match="LRScheduler does not define get_lr"):
+        schedules.LRScheduler(make_optimizer(0.5))
+
+
+def test_resume_without_initial_lr():
+    with pytest.raises(KeyError, match=r"param 'initial_lr' is not specified in param_groups\[0\]"):
+        schedules.StepLR(make_optimizer(0.5), 3, last_epoch=4)
+
+
+def test_lambda_objects_keep_their_attributes():
+    class Decay:
+        def __init__(self, rate):
+            self.rate = rate
+
+        def __call__(self, epoch):
+            return self.rate**epoch
+
+    saved = schedules.LambdaLR(make_optimizer(0.5, 0.5), [Decay(0.5), lambda e: 1.0]).state_dict()
+    assert saved["lr_lambdas"] == [{"rate": 0.5}, None]
+    loaded = schedules.LambdaLR(make_optimizer(0.5, 0.5), [Decay(0.1), lambda e: 1.0])
+    loaded.load_state_dict(saved)
+    loaded.step()
+    assert loaded.get_last_lr() == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda o: schedules.StepLR(o, 0), "step_size >= 1, but got 0"),
+        (lambda o: schedules.LinearLR(o, 0.0), "greater than 0 and less or equal to 1, but got 0.0"),
+        (lambda o: schedules.LinearLR(o, 1.5), "greater than 0 and less or equal to 1, but got 1.5"),
+        (lambda o: schedules.LinearLR(o, 0.5, -0.1), "between 0 and 1, but got -0.1"),
+        (lambda o: schedules.LinearLR(o, total_iters=0), "total_iters >= 1, but got 0"),
+        (lambda o: schedules.CosineAnnealingLR(o, 0), "T_max >= 1, but got 0"),
+        (lambda o: schedules.LambdaLR(o, [abs, abs]), "Expected 1 lr_lambdas, but got 2"),
+        (lambda o: schedules.OneCycleLR(o, 0.1), "either total_steps OR"),
+        (lambda o: schedules.OneCycleLR(o, 0.1, epochs=3), "either total_steps OR"),
+        (lambda o: schedules.OneCycleLR(o, 0.1, total_steps=0), "positive integer total_steps, but got 0"),
+        (
+            lambda o: schedules.OneCycleLR(o, 0.1, total_steps=2.5),
+            "positive integer total_steps, but got 2.5",
+        ),
+        (
+            lambda o: schedules.OneCycleLR(o, 0.1, epochs=0, steps_per_epoch=3),
+            "positive integer epochs, but got 0",
+        ),
+        (
+            lambda o: schedules.OneCycleLR(o, 0.1, epochs=3, steps_per_epoch=-1),
+            "integer steps_per_epoch, but got -1",
+        ),
+        (lambda o: schedules.OneCycleLR(o, 0.1, 10, pct_start=1.5), "between 0 and 1 pct_start, but got 1.5"),
+        (
+            lambda o: schedules.OneCycleLR(o, 0.1, 10, anneal_strategy="exp"),
+            "'cos' or 'linear', instead got exp",
+        ),
+        (lambda o: schedules.OneCycleLR(o, [0.1, 0.2], 10), "max_lr must have the same length"),
+        (
+            lambda o: schedules.OneCycleLR(o, 0.1, 10, base_momentum=[0.1, 0.2]),
+            "base_momentum must have the same",
+        ),
+    ],
+)
+def test_options_are_checked(make, message):
+    optimizer = make_optimizer(0.5)
+    with pytest.raises(ValueError, match=message):
+        make(optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize("make", [lambda o: schedules.StepLR(o, 3), *(MAKERS[k] for k in ("lambda", "cycle"))])
+def test_takes_optimizers_only(make):
+    with pytest.raises(TypeError, match="list is not an Optimizer"):
+        make([0.1])
+
+
+def test_one_cycle_needs_something_to_cycle():
+    class Plain(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"lr": 0.1})
+
+    optimizer = Plain([tt.ones(2, requires_grad=True)])
+    with pytest.raises(ValueError, match="must support momentum or beta1"):
+        schedules.OneCycleLR(optimizer, 0.1, 10)
+    assert schedules.OneCycleLR(optimizer, 0.1, 10, cycle_momentum=False).get_last_lr() == pytest.approx([0.1 / 25])

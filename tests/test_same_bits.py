@@ -1,0 +1,64 @@
+"""The same program gives the same bits on any number of threads and on every set with fused multiply-add."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinytensor as tt
+from tinytensor import _kernels, nn
+
+# Weights after 200 steps, by whether multiply-add is fused. A change here is a change of everybody's results: say why.
+HASHES = {
+    True: {
+        "784-128-10 relu sgd float32": "909414b96006d2a196b2733077f869f95189d45afd3b18b5aef1b74aaef403ba",
+        "300-200-100-10 gelu adamw float32": "f0b1eb3a67ee89ba020626a937491f5d27232549d6cbad24b665ca7ce8e65db5",
+        "100-64-10 tanh nesterov float64": "358911e7722ce9f98e9391e177c48274b27f7c08b25c30029615b9d2eeae34f1",
+    },
+    False: {
+        "784-128-10 relu sgd float32": "a2c6c420140f6227aa5c3c4077ae93050be1b353f335ac83b9ecd390c5954c33",
+        "300-200-100-10 gelu adamw float32": "44e149b5a1dafff0590f3d727c6eb797429a16992c1d3eb443462ff27bb717fd",
+        "100-64-10 tanh nesterov float64": "b8337500d9301c56c0a072509852a599f3374d599728b5461f796ee8fb3aa82f",
+    },
+}
+
+
+def run(threads: int, isa: str) -> dict[str, tuple[str, int]]:
+    env = {**os.environ, "TINYTENSOR_ISA": isa}
+    script = Path(__file__).with_name("same_bits.py")
+    out = subprocess.run(
+        [sys.executable, str(script), str(threads)], env=env, capture_output=True, text=True, check=True
+    )
+    rows = [line.split(" ", 2) for line in out.stdout.splitlines()]
+    return {name: (digest, int(seen)) for digest, seen, name in rows}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_weights_after_200_steps_on_any_number_of_threads(threads: int) -> None:
+    if not _kernels.has_openmp() and threads > 1:
+        pytest.skip("built without OpenMP: there is one thread")
+    got = run(threads, _kernels.isa())
+    assert {name: seen for name, (_, seen) in got.items()} == dict.fromkeys(got, threads)
+    assert {name: digest for name, (digest, _) in got.items()} == HASHES[_kernels.fused()]
+
+
+@pytest.mark.parametrize("isa", [i for i in _kernels.isas() if i != _kernels.isa()])
+def test_weights_after_200_steps_on_other_instruction_sets(isa: str) -> None:
+    got = run(2, isa)
+    assert {name: digest for name, (digest, _) in got.items()} == HASHES[isa != "generic"]
+
+
+@pytest.mark.parametrize("dtype", [tt.float32, tt.float64])
+def test_rows_of_a_forward_pass_do_not_depend_on_the_batch(dtype: np.dtype) -> None:
+    tt.manual_seed(1)
+    model = nn.Sequential(nn.Linear(784, 200), nn.GELU(), nn.Linear(200, 70), nn.Tanh(), nn.Linear(70, 10)).to(dtype)
+    x = tt.randn(1024, 784, dtype=dtype)
+    whole = model(x).detach().numpy()
+    for batch in (1, 2, 7, 64, 1023):
+        part = model(x[:batch]).detach().numpy()
+        assert part.tobytes() == whole[:batch].tobytes(), batch
