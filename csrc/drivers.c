@@ -248,15 +248,21 @@ static void gemm_batch(void *ctx, int thread, int threads) {
         j->k->gemm_part[j->dtype](&g, j->scratch + (size_t)thread * j->scratch_size, 0, 1);
     }
 }
-static double gemm_work(const tt_gemm_args *a) { return (double)a->m * (double)a->n * (double)a->k * 0.02; }
-int tt_gemm_threads(const tt_gemm_args *a) { return tt_threads_for(gemm_work(a)); }
-
-/* scratch: threads x gemm_scratch(args, threads) bytes */
+int tt_gemm_threads(const tt_gemm_args *a, ptrdiff_t batch) {
+    double work = (double)a->m * (double)a->n * (double)a->k * 0.02;
+    int all = tt_threads_for(work * (double)batch);
+    return batch >= all ? all : tt_threads_for(work);
+}
+/* whole products go to threads where there are enough of them; else one after the other is divided */
+static int whole_products(ptrdiff_t batch, int threads) { return batch > 1 && batch >= threads; }
+size_t tt_gemm_scratch(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, int threads) {
+    return whole_products(batch, threads) ? (size_t)threads * k->gemm_scratch[dtype](a, 1) : k->gemm_scratch[dtype](a, threads);
+}
 void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, const ptrdiff_t *offsets, void *scratch, int threads) {
     gemm_job j = {k, dtype, threads, a, offsets, scratch, k->gemm_scratch[dtype](a, 1), batch};
     if (!offsets) {
         tt_team(gemm_one, &j, threads);
-    } else if (batch >= threads) { /* whole products to threads */
+    } else if (whole_products(batch, threads)) {
         tt_team(gemm_batch, &j, threads);
     } else {
         for (ptrdiff_t i = 0; i < batch; i++) {

@@ -134,7 +134,9 @@ void tt_reduce(const tt_kernels *k, int op, int dtype, ptrdiff_t outer, ptrdiff_
 enum { TT_SOFTMAX, TT_SOFTMAX_GRAD, TT_LOG_SOFTMAX, TT_LOG_SOFTMAX_GRAD, TT_LOGSUMEXP };
 void tt_rows(const tt_kernels *k, int kind, int dtype, ptrdiff_t rows, ptrdiff_t n, const void *a, const void *b, void *out);
 void tt_xent(const tt_kernels *k, int dtype, int backward, const tt_xent_args *a);
-int tt_gemm_threads(const tt_gemm_args *a);
+int tt_gemm_threads(const tt_gemm_args *a, ptrdiff_t batch);
+size_t tt_gemm_scratch(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, int threads);
+/* offsets: NULL, or for each product those of a, b and c in bytes; scratch: tt_gemm_scratch() bytes */
 void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, const ptrdiff_t *offsets, void *scratch, int threads);
 void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h);
 void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x, const int64_t *index,

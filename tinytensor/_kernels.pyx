@@ -60,13 +60,11 @@ cdef extern from "tt.h" nogil:
         double lr, momentum, dampening, weight_decay, beta1, beta2, eps, correction1, correction2
         int nesterov, maximize, first, decoupled
     ctypedef void (*tt_optim_fn)(const tt_param *p, ptrdiff_t begin, ptrdiff_t end, const tt_hyper *h)
-    ctypedef size_t (*tt_scratch_fn)(const tt_gemm_args *a, int threads)
     ctypedef void (*tt_scatter_fn)(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y)
     ctypedef struct tt_kernels:
         const char *name
         int fused
         tt_map_fn map[1][2]
-        tt_scratch_fn gemm_scratch[2]
         tt_optim_fn sgd[2]
         tt_optim_fn adam[2]
         tt_scatter_fn scatter_add[2]
@@ -80,7 +78,6 @@ cdef extern from "tt.h" nogil:
     int tt_has_openmp()
     int tt_get_threads()
     void tt_set_threads(int n)
-    int tt_threads_for(double work)
     int tt_seen_threads(int reset)
     void tt_set_thread_work(double ns)
     void tt_map(const tt_kernels *k, int op, int dtype, int ndim, const ptrdiff_t *shape, int inputs,
@@ -90,7 +87,8 @@ cdef extern from "tt.h" nogil:
                    const void *y, void *out, void *scratch)
     void tt_rows(const tt_kernels *k, int kind, int dtype, ptrdiff_t rows, ptrdiff_t n, const void *a, const void *b, void *out)
     void tt_xent(const tt_kernels *k, int dtype, int backward, const tt_xent_args *a)
-    int tt_gemm_threads(const tt_gemm_args *a)
+    int tt_gemm_threads(const tt_gemm_args *a, ptrdiff_t batch)
+    size_t tt_gemm_scratch(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, int threads)
     void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, const ptrdiff_t *offsets, void *scratch, int threads)
     void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h)
     void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x,
@@ -762,12 +760,8 @@ def matmul(x, y, bias=None):
             offsets[3 * j] = oa
             offsets[3 * j + 1] = ob
             offsets[3 * j + 2] = j * g.m * g.n * size
-    threads = tt_gemm_threads(&g)
-    if offsets != NULL and batch >= tt_get_threads():
-        threads = tt_threads_for(<double>batch * g.m * g.n * g.k * 0.02)
-        scratch = new_block(<size_t>threads * K.gemm_scratch[dtype](&g, 1))
-    else:
-        scratch = new_block(K.gemm_scratch[dtype](&g, threads))
+    threads = tt_gemm_threads(&g, batch)
+    scratch = new_block(tt_gemm_scratch(K, dtype, &g, batch, threads))
     if g.m * g.n * g.k * batch <= 8192:
         tt_gemm(K, dtype, &g, batch, offsets, scratch.ptr, threads)
     else:

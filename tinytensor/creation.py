@@ -67,9 +67,9 @@ def from_numpy(array: Any) -> Tensor:
     what is not an ndarray."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected an ndarray, got {type(array).__name__}")
-    check_dtype(array.dtype, "from_numpy")
     if not array.dtype.isnative or not array.flags.aligned:
         raise TypeError(f"from_numpy: expected native, aligned memory, got {array.dtype.str}; use tt.tensor for a copy")
+    check_dtype(array.dtype, "from_numpy")
     return Tensor._new(_kernels.owned(array))
 
 

@@ -7,6 +7,7 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable
+from types import CodeType, FunctionType
 from typing import Any, ParamSpec, Protocol, cast, overload
 
 import numpy as np
@@ -48,10 +49,13 @@ class Description:
         self.aux = aux
         self.view = view
         self.function: Callable[..., Any] | None = None
-        parameters = inspect.signature(forward).parameters
-        self.parameters = parameters
-        self.inputs = tuple(n for n, q in parameters.items() if q.annotation in ("Array", "Array | None"))
-        self.many = next((n for n, q in parameters.items() if q.annotation == "Sequence[Array]"), None)
+        # read off the code object: inspect.signature would be a fifth of the import time
+        code, kinds = forward.__code__, forward.__annotations__
+        self.positional = code.co_varnames[: code.co_argcount]
+        self.keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        self.parameters = (*self.positional, *self.keywords)
+        self.inputs = tuple(n for n in self.parameters if kinds.get(n) in ("Array", "Array | None"))
+        self.many = next((n for n in self.parameters if kinds.get(n) == "Sequence[Array]"), None)
         self.names = self.order = ()
         self.kinds: tuple[int, ...] = ()
         self.wants_needs = False
@@ -59,7 +63,7 @@ class Description:
     def set_rule(self, function: Callable[..., Any]) -> None:
         """Take the backward rule and what its parameters ask to be kept."""
         self.function = function
-        names = list(inspect.signature(function).parameters)[1:]
+        names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
         self.wants_needs = "needs" in names
         known = (*self.parameters, *self.aux, "out", "needs", *(f"{n}_shape" for n in (*self.inputs, self.many)))
         for n in names:
@@ -68,7 +72,7 @@ class Description:
         self.names = tuple(n for n in names if n != "needs")
         # which of the kept values are inputs (their position), the output (-1), or plain (-2)
         self.kinds = tuple(self.inputs.index(n) if n in self.inputs else -1 if n == "out" else -2 for n in self.names)
-        self.order = tuple(names)
+        self.order = names
 
     def call_rule(self, node: Node, upstream: list[Any], create_graph: bool) -> Any:
         """The gradients of the node's inputs."""
@@ -121,23 +125,37 @@ def _callable(o: Description) -> Callable[..., Any]:
     env: dict[str, Any] = {
         "Tensor": Tensor, "Node": Node, "mode": mode, "forward": o.forward, "op": o, "version": _kernels.version,
         "new": Tensor._new, "make": Tensor.__new__, "getframe": sys._getframe, "own": _OWN,
-        "remember_view": remember_view,
+        "remember_view": remember_view, "__package__": __package__,
     }  # fmt: skip
-    call: Any = _listed(o) if o.many else _compiled(o, env)
+    # written out at its first call: compiling all ops would be most of the import time
+    call: Any = _listed(o) if o.many else FunctionType(_FIRST_CALL, env)
     call.__name__ = call.__qualname__ = o.__name__
     call.__doc__ = o.forward.__doc__
     call.__module__ = o.forward.__module__
     call.__annotations__ = dict(o.forward.__annotations__)
+    call.__wrapped__ = o.forward  # for inspect.signature
     call.op = o
+
+    def written_out() -> Callable[..., Any]:
+        full = _compiled(o, env)
+        call.__code__, call.__defaults__, call.__kwdefaults__ = full.__code__, full.__defaults__, full.__kwdefaults__
+        return cast("Callable[..., Any]", call)
 
     def rule(function: Callable[..., Any]) -> Callable[..., Any]:
         o.set_rule(function)
-        if not o.many:
-            call.__code__ = _compiled(o, env).__code__
         return function
+
+    env["written_out"] = written_out
 
     call.rule = rule
     return cast("Callable[..., Any]", call)
+
+
+def _first_call(*args: Any, **kwargs: Any) -> Any:
+    return written_out()(*args, **kwargs)  # type: ignore[name-defined]  # noqa: F821  (in each op's own globals)
+
+
+_FIRST_CALL = _first_call.__code__
 
 
 def remember_view(t: Tensor) -> None:
@@ -189,27 +207,16 @@ def _listed(o: Description) -> Callable[..., Any]:
     return call
 
 
+_CODE: dict[str, CodeType] = {}
+
+
 def _compiled(o: Description, env: dict[str, Any]) -> Any:
     """The callable of an op with a fixed number of inputs, written out so that recording costs little."""
     inputs = o.inputs
-    sig: list[str] = []
-    for n, q in o.parameters.items():
-        text = n
-        if q.kind is q.VAR_POSITIONAL:
-            text = "*" + n
-        elif q.default is not q.empty:
-            env[f"default_{n}"] = q.default
-            text += f"=default_{n}"
-        if q.kind is q.KEYWORD_ONLY and "*" not in sig and not any(s.startswith("*") for s in sig):
-            sig.append("*")
-        sig.append(text)
 
     def passed(suffix: str) -> str:
-        parts = []
-        for n, q in o.parameters.items():
-            v = n + suffix if n in inputs else n
-            parts.append(f"*{v}" if q.kind is q.VAR_POSITIONAL else f"{n}={v}" if q.kind is q.KEYWORD_ONLY else v)
-        return ", ".join(parts)
+        values = {n: n + suffix if n in inputs else n for n in o.parameters}
+        return ", ".join([*(values[n] for n in o.positional), *(f"{n}={values[n]}" for n in o.keywords)])
 
     def kept(n: str) -> str:
         if n.endswith("_shape") and n[:-6] in inputs:
@@ -217,7 +224,8 @@ def _compiled(o: Description, env: dict[str, Any]) -> Any:
         return f"{n}_a" if n in inputs else "_out" if n == "out" else n  # an input may be named `out`, too
 
     counted = [f"version({kept(n)})" if n in inputs or n == "out" else "None" for n in o.names]
-    lines = [f"def {o.__name__}({', '.join(sig)}):"]
+    star = ("*", *o.keywords) if o.keywords else ()
+    lines = [f"def call({', '.join((*o.positional, *star))}):"]
     lines += [f"    {n}_t = isinstance({n}, Tensor)" for n in inputs]
     lines += [
         f"    if not ({' or '.join(f'{n}_t' for n in inputs)}):",
@@ -254,5 +262,11 @@ def _compiled(o: Description, env: dict[str, Any]) -> Any:
 
 
 def _executed(o: Description, lines: list[str], env: dict[str, Any]) -> Any:
-    exec(compile("\n".join(lines), f"<op {o.__name__}>", "exec"), env)
-    return env[o.__name__]
+    text = "\n".join(lines)
+    if text not in _CODE:  # ops of one signature share their code: compiling is most of the import time
+        _CODE[text] = compile(text, "<tinytensor op>", "exec")
+    exec(_CODE[text], env)
+    call = env.pop("call")
+    call.__code__ = call.__code__.replace(co_name=o.__name__)
+    call.__defaults__, call.__kwdefaults__ = o.forward.__defaults__, o.forward.__kwdefaults__
+    return call

@@ -32,7 +32,8 @@ class _Formatter:
             self.scientific = high > 1e8 if self.whole else high / low > 1000 or high > 1e8 or low < 1e-4
         else:
             self.whole = bool(flat.size)
-        self.width = max((len(self._text(v)) for v in flat.tolist()), default=1)
+        counted = flat[np.isfinite(flat) & (flat != 0)]  # nan, inf and 0 do not widen, as in PyTorch
+        self.width = max((len(self._text(v)) for v in counted.tolist()), default=1)
 
     def _text(self, v: Any) -> str:
         if not self.float:

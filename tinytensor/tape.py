@@ -188,11 +188,7 @@ def where(code: CodeType | None, offset: int) -> str:
 
 def _stale(node: Node, i: int) -> RuntimeError:
     block = _kernels.block(node.kept[i])
-    by = (
-        f"changed in place at {where(*block.changed)}"
-        if block is not None and block.changed
-        else "changed in place"
-    )
+    by = f"changed in place at {where(*block.changed)}" if block is not None and block.changed else "changed in place"
     return RuntimeError(
         f"backward of {node.op.__name__} (made at {node.line}) needs an array of shape {node.kept[i].shape} that was {by} "
         "after the op kept it: change a clone() instead, or do it before the op"

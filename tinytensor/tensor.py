@@ -50,8 +50,10 @@ def check_dtype(dtype: DTypeLike, what: str) -> np.dtype[Any]:
 
 def as_supported(a: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
     """An array in a dtype we compute in: small integers become int64, half floats float32."""
+    if not a.dtype.isnative:
+        a = a.astype(a.dtype.newbyteorder("="))
     if a.dtype in _DTYPES:
-        return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+        return a
     if a.dtype.kind in "iu" and a.dtype != np.dtype("uint64"):
         return a.astype(np.int64)
     if a.dtype == np.dtype("float16"):

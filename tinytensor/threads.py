@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,14 @@ def _load() -> ModuleType:
         os.environ["GOMP_SPINCOUNT"] = "1000"
     try:
         from . import _kernels
+    except ImportError as e:
+        if find_spec(f"{__package__}._kernels") is not None:
+            raise
+        here = os.path.dirname(os.path.dirname(__file__))
+        raise ImportError(
+            f"tinytensor was found in {here}, where its C kernels are not built. In a clone run Python from another folder, "
+            "or build them in place with: pip install -e ."
+        ) from e
     finally:
         if mine:
             del os.environ["GOMP_SPINCOUNT"]

@@ -29,7 +29,10 @@ TT_INLINE void F(random_fill)(int kind, uint64_t key, uint64_t offset, ptrdiff_t
         else if (kind == TT_KEEP)
             _Pragma("omp simd") for (ptrdiff_t i = 0; i < count * PER; i++) u[i] = u[i] >= a ? scale : 0;
         else
-            _Pragma("omp simd") for (ptrdiff_t i = 0; i < count * PER; i++) u[i] = FMA(span, u[i], a);
+            _Pragma("omp simd") for (ptrdiff_t i = 0; i < count * PER; i++) {
+                real v = FMA(span, u[i], a);
+                u[i] = v < b ? v : a; /* rounding may reach b, which is outside */
+            }
         ptrdiff_t from = begin > s * PER ? begin : s * PER, to = s * PER + count * PER < end ? s * PER + count * PER : end;
         if (from < to) memcpy(y + from, u + (from - s * PER), (size_t)(to - from) * sizeof(real));
     }

@@ -195,7 +195,8 @@ def masked_fill(x: Array, mask: Array, value: Any) -> Tensor:
     shape = np.shape(value._data if isinstance(value, Tensor) else value)
     if shape != ():
         raise ValueError(f"masked_fill: expected a number or 0-d tensor as value, got shape {shape}")
-    if np.broadcast_shapes(tuple(x.shape), tuple(mask.shape)) != tuple(x.shape):
+    pairs = zip(mask.shape[::-1], x.shape[::-1])
+    if len(mask.shape) > len(x.shape) or any(m not in (1, n) for m, n in pairs):
         raise ValueError(f"masked_fill: mask {tuple(mask.shape)} cannot be broadcast to {tuple(x.shape)}")
     return where(mask, value, x)
 

@@ -87,7 +87,7 @@ def rdiv(x: Array, y: Array) -> Tensor:
 def _integer_power(x: Any, y: Any) -> Any:
     if (np.asarray(y) < 0).any():
         raise ValueError("pow: integers to negative integer powers are not integers; use .to(tt.float32) first")
-    return np.power(x, y)
+    return np.power(x, y, dtype=np.int64) if np.asarray(x).dtype == np.bool_ else np.power(x, y)
 
 
 @op
@@ -235,7 +235,11 @@ def _integer_unary(code: int, x: Any, name: str, integer: Any) -> Any:
         return _kernels.map1(code, x)
     except TypeError:
         a = array_of(x, name)
-        return _kernels.map1(code, a) if a.dtype.kind == "f" else np.asarray(integer(a))
+        if a.dtype.kind == "f":
+            return _kernels.map1(code, a)
+        if a.dtype.kind == "b" and integer in (np.square, np.sign):  # NumPy: int8, and an error
+            return a.astype(np.int64) if integer is np.square else a.copy()
+        return np.asarray(integer(a))
 
 
 @op

@@ -23,7 +23,8 @@ def _product(x: Any, y: Any, bias: Any = None) -> Any:
         a, b = array_of(x, "matmul"), array_of(y, "matmul")
         dtype = result_type(a, b) if bias is None else result_type(a, b, bias)
         if dtype.kind != "f":
-            return np.matmul(cast_to(a, dtype, "matmul"), cast_to(b, dtype, "matmul"))
+            whole = np.matmul(cast_to(a, dtype, "matmul"), cast_to(b, dtype, "matmul"))
+            return whole if bias is None else whole + cast_to(bias, dtype, "linear")
         return _kernels.matmul(
             cast_to(a, dtype, "matmul"),
             cast_to(b, dtype, "matmul"),

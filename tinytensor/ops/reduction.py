@@ -179,16 +179,24 @@ amax = _extreme("amax", _kernels.MAX, np.max, "largest")
 amin = _extreme("amin", _kernels.MIN, np.min, "smallest")
 
 
+def _argument(name: str, function: Any, x: Any, dim: int | None, keepdim: bool) -> Any:
+    if dim is not None:
+        dims = normalized_dims(name, x.ndim, dim)
+    if (x.size if dim is None else _count(x.shape, dim)) == 0:
+        raise ValueError(f"{name}: cannot reduce over no elements: shape {x.shape}, dim {dim}")
+    return np.asarray(function(x, axis=dims[0] if dim is not None and dims else None, keepdims=keepdim), dtype=np.int64)
+
+
 @op
 def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     """Index of the first largest element (or first NaN), over all (flattened) or along dim -> int64. No gradient."""
-    return np.asarray(np.argmax(x, axis=dim, keepdims=keepdim), dtype=np.int64)
+    return _argument("argmax", np.argmax, x, dim, keepdim)
 
 
 @op
 def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     """Index of the first smallest element (or first NaN), over all (flattened) or along dim -> int64. No gradient."""
-    return np.asarray(np.argmin(x, axis=dim, keepdims=keepdim), dtype=np.int64)
+    return _argument("argmin", np.argmin, x, dim, keepdim)
 
 
 def _along(x: Any, dim: int, keepdim: bool, arg: Any, whole: Any, name: str) -> ValuesIndices:

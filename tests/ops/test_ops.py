@@ -1,0 +1,259 @@
+"""Every row of the table: values, strides, sizes, NaN and gradients of both orders; and that no op is without a row."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from check import (
+    assert_close,
+    call,
+    cast,
+    check_gradient,
+    check_second,
+    differentiable,
+    expected,
+    inputs_of,
+    outputs,
+    same_bits,
+    tensors,
+)  # fmt: skip
+from table import ROWS, Row
+
+import tinytensor as tt
+from tinytensor import _kernels
+from tinytensor.op import Description
+from tinytensor.ops import PUBLIC, activation, index, inplace, loss, pointwise, product, reduction, shape
+
+each_row = pytest.mark.parametrize("r", ROWS, ids=lambda r: r.id)
+with_gradient = pytest.mark.parametrize("r", [r for r in ROWS if differentiable(r)], ids=lambda r: r.id)
+SIZES = (1, 7, 8, 9, 15, 16, 17, 31, 33, 1023, 1025)
+
+
+# ------------------------------------------------------------------------------------------------------- completeness
+def test_every_public_op_has_a_row() -> None:
+    having = [PUBLIC[r.name] for r in ROWS if r.name in PUBLIC]
+    assert [n for n, f in PUBLIC.items() if not any(f is h for h in having)] == []
+
+
+def test_rows_are_named_once() -> None:
+    names = [r.id for r in ROWS]
+    assert [n for n in set(names) if names.count(n) > 1] == []
+
+
+def test_every_kernel_has_a_row_that_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached: set[int] = set()
+
+    def watched(name: str) -> Any:
+        whole = getattr(_kernels, name)
+
+        def run(code: int, *args: Any) -> Any:
+            reached.add(code)
+            return whole(code, *args)
+
+        return run
+
+    for name in ("map1", "map2", "map3"):
+        monkeypatch.setattr(_kernels, name, watched(name))
+    having = set()
+    for r in ROWS:
+        reached.clear()
+        if r.kernels:
+            call(r, inputs_of(r, r.shapes[0]))
+        missed = {k for k in r.kernels if _kernels.OPS[k] not in reached}
+        assert missed == set(), f"row {r.id} says that it tests these kernels, but does not call them"
+        having |= set(r.kernels) | ({r.name} & set(_kernels.OPS))
+    assert set(_kernels.OPS) - having == set()
+
+
+def descriptions() -> dict[str, Description]:
+    """Every op that has a rule."""
+    rooms = (activation, index, inplace, loss, pointwise, product, reduction, shape)
+    found = [v.op for room in rooms for v in vars(room).values() if inspect.isfunction(v) and hasattr(v, "op")]
+    return {o.__name__: o for o in found if o.function is not None}
+
+
+def rules_of(r: Row) -> list[Description]:
+    return list({n.op.__name__: n.op for n in check_gradient(r, r.shapes[0])}.values())
+
+
+def test_every_rule_is_in_a_row() -> None:
+    tested = {o.__name__ for r in ROWS if differentiable(r) for o in rules_of(r)}
+    assert set(descriptions()) - tested == {"changed_view"}  # which only raises: test_inplace.py
+
+
+@with_gradient
+def test_a_wrong_rule_is_found(r: Row) -> None:
+    """The meta-test: each rule of a row, its result times 1.001 (a zero gradient: plus 0.001), must make the row's check fail."""
+    for o in rules_of(r):
+        right = o.function
+
+        def wrong(*args: Any, right: Any = right) -> Any:
+            result = right(*args)
+            several = result if isinstance(result, (tuple, list)) else [result]
+            return [None if g is None else np.asarray(g * 1.001 + 0.001 * (not g.any())) for g in several]
+
+        o.function = wrong
+        try:
+            with pytest.raises(AssertionError, match="gradient"):
+                check_gradient(r, r.shapes[0])
+        finally:
+            o.function = right
+    check_gradient(r, r.shapes[0])
+
+
+# -------------------------------------------------------------------------------------------------------------- values
+@each_row
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_value(r: Row, dtype: str) -> None:
+    if dtype not in r.dtypes:
+        assert r.name == "dropout"  # whose mask depends on the dtype
+        return
+    for shapes in r.shapes:
+        arrays = [cast(a, dtype) for a in inputs_of(r, shapes)]
+        before = [a.copy() for a in arrays]
+        got, want = call(r, arrays), expected(r, arrays)
+        assert len(got) == len(want)
+        for g, w in zip(got, want):
+            if g.dtype != np.int64:
+                assert g.dtype == np.dtype(r.dtype or dtype)
+            assert_close(g, w, r.ulps, r.scale)
+        for a, b in zip(arrays, before):
+            same_bits(a, b)
+
+
+@pytest.mark.parametrize("r", [r for r in ROWS if r.wide], ids=lambda r: r.id)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_value_over_a_wide_range(r: Row, dtype: str) -> None:
+    low, high = r.wide or (0, 0)
+    x = np.linspace(low, high, 20011).astype(dtype)
+    assert_close(call(r, [x])[0], expected(r, [x])[0], r.ulps + 0.5, r.scale)
+
+
+@each_row
+def test_arrays_in_array_out(r: Row) -> None:
+    arrays = [cast(a, r.dtypes[0]) for a in inputs_of(r, r.shapes[0])]
+    result = r.call(*arrays, **r.kwargs)
+    for v in result if isinstance(result, (tuple, list)) else [result]:
+        assert isinstance(v, np.ndarray)
+    for g, w in zip(outputs(result), call(r, arrays)):
+        same_bits(g, w)
+
+
+def layouts(a: Any) -> list[Any]:
+    """The same values in other places of memory."""
+    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)[..., ::2] if a.ndim else np.zeros(3, a.dtype)[1:2].reshape(())
+    wide[...] = a
+    back = np.flip(np.flip(a).copy()) if a.ndim else a.copy()
+    tall = np.zeros((*(3 * n for n in a.shape),), a.dtype)[tuple(slice(1, 3 * n, 3) for n in a.shape)] if a.ndim else back
+    tall[...] = a
+    return [np.array(a, order="F"), wide, back, tall]
+
+
+@each_row
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_strides_change_no_bit(r: Row, dtype: str) -> None:
+    if dtype not in r.dtypes or r.name == "view":
+        return
+    for shapes in r.shapes:
+        arrays = [cast(a, dtype) for a in inputs_of(r, shapes)]
+        plain = call(r, arrays)
+        for some in zip(*(layouts(a) for a in arrays)):
+            for a, b in zip(arrays, some):
+                same_bits(a, b)
+            for g, w in zip(call(r, list(some)), plain):
+                same_bits(g, w)
+        for i in range(len(arrays)):  # one strided among contiguous ones
+            mixed = [*arrays[:i], layouts(arrays[i])[1], *arrays[i + 1 :]]
+            for g, w in zip(call(r, mixed), plain):
+                same_bits(g, w)
+
+
+@pytest.mark.parametrize("r", [r for r in ROWS if r.elementwise], ids=lambda r: r.id)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sizes_around_the_vector_width(r: Row, dtype: str) -> None:
+    """An element's bits depend neither on its place nor on how many there are."""
+    arrays = [cast(a, dtype) for a in inputs_of(r, ((1025,),) * len(r.domains))]
+    whole = call(r, arrays)[0]
+    assert_close(whole, expected(r, arrays)[0], r.ulps, r.scale)
+    for n in SIZES:
+        same_bits(call(r, [a[:n] for a in arrays])[0], whole[:n])
+        same_bits(call(r, [a[1025 - n :] for a in arrays])[0], whole[1025 - n :])
+
+
+@pytest.mark.parametrize("r", [r for r in ROWS if r.elementwise and len(r.domains) > 1], ids=lambda r: r.id)
+def test_a_broadcast_input_is_the_repeated_one(r: Row) -> None:
+    """Past one block of the driver (1024 elements) too, and with a Python number's place taken by a 0-d array."""
+    n = len(r.domains)
+    for shapes in (((3, 700),) * (n - 1) + ((700,),), ((3, 700),) * (n - 1) + ((3, 1),), ((),) + ((3, 700),) * (n - 1), ((3, 1),) + ((1, 700),) * (n - 1)):
+        arrays = [cast(a, "float32") for a in inputs_of(r, shapes)]
+        full = [np.ascontiguousarray(a) for a in np.broadcast_arrays(*arrays)]
+        same_bits(call(r, arrays)[0], call(r, full)[0])
+
+
+@pytest.mark.parametrize("r", [r for r in ROWS if r.nan], ids=lambda r: r.id)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_goes_through(r: Row, dtype: str) -> None:
+    if dtype not in r.dtypes:
+        return
+    for i in r.nan:
+        shown = 0
+        for place in (0, -1):
+            arrays = [cast(a, dtype) for a in inputs_of(r, r.shapes[0])]
+            arrays[i] = arrays[i].copy()
+            arrays[i].reshape(-1)[place] = math.nan
+            got, want = call(r, arrays), expected(r, arrays)
+            shown += sum(np.isnan(w).sum() for w in want if w.dtype.kind == "f")
+            for g, w in zip(got, want):
+                if g.dtype.kind == "f":
+                    np.testing.assert_array_equal(np.isnan(g), np.isnan(w))
+        assert shown > 0
+
+
+# ----------------------------------------------------------------------------------------------------------- gradients
+@with_gradient
+def test_gradient(r: Row) -> None:
+    for shapes in r.shapes:
+        check_gradient(r, shapes)
+
+
+@with_gradient
+def test_second_derivative(r: Row) -> None:
+    for shapes in r.shapes:
+        if math.prod(max(1, math.prod(s)) for s in shapes) <= 300:
+            check_second(r, shapes)
+
+
+@with_gradient
+def test_gradient_in_float32(r: Row) -> None:
+    """The rules keep the dtype, and agree with double."""
+    if "float32" not in r.dtypes or r.dtype:
+        return
+    arrays = inputs_of(r, r.shapes[0])
+    found = []
+    for dtype in ("float32", "float64"):
+        made = [tt.tensor(cast(a, dtype)) for a in arrays]
+        for i in r.grads:
+            made[i].requires_grad_()
+        result = r.call(*made, **r.kwargs)
+        outs = [v for v in (result if isinstance(result, (tuple, list)) else [result]) if v.dtype.kind == "f"]
+        tt.tape.backward(outs, [tt.ones_like(o) for o in outs])
+        assert [made[i].grad.dtype for i in r.grads] == [np.dtype(dtype)] * len(r.grads)
+        found.append([made[i].grad.numpy() for i in r.grads])
+    for low, high in zip(*found):
+        np.testing.assert_allclose(low, high, rtol=2e-5, atol=2e-5 * max(1.0, float(np.abs(high).max(initial=0))))
+
+
+@pytest.mark.parametrize("r", [r for r in ROWS if not differentiable(r)], ids=lambda r: r.id)
+def test_ops_without_gradient_record_nothing(r: Row) -> None:
+    made = tensors(inputs_of(r, r.shapes[0]))
+    for t in made:
+        if t.dtype.kind == "f":
+            t.requires_grad_()
+    result = r.call(*made, **r.kwargs)
+    if r.name in ("norm", "where", "dropout"):
+        return
+    assert [o.requires_grad for o in (result if isinstance(result, (tuple, list)) else [result])] == [False]
