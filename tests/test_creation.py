@@ -62,7 +62,11 @@ def test_what_is_no_tensor(data: Any, error: Any, message: str) -> None:
 
 
 def test_integers_take_no_gradient() -> None:
-    for make in (lambda: tt.tensor([1], requires_grad=True), lambda: tt.zeros(2, dtype=tt.int64, requires_grad=True), lambda: tt.arange(3, requires_grad=True)):
+    for make in (
+        lambda: tt.tensor([1], requires_grad=True),
+        lambda: tt.zeros(2, dtype=tt.int64, requires_grad=True),
+        lambda: tt.arange(3, requires_grad=True),
+    ):
         with pytest.raises(TypeError, match="only float32 and float64 tensors have gradients, this is int64"):
             make()
 
@@ -76,7 +80,12 @@ def test_as_tensor_and_from_numpy_share() -> None:
     assert tt.as_tensor(t, tt.float64).dtype == F64
     assert tt.as_tensor([1, 2]).dtype == I64
     assert not np.shares_memory(tt.as_tensor(a, tt.float64).numpy(), a)
-    for bad, message in ((np.ones(2, np.int32), "int32"), ([1, 2], "expected an ndarray, got list"), (np.ones(2, ">f8"), "native"), (np.ones(2, complex), "complex")):
+    for bad, message in (
+        (np.ones(2, np.int32), "int32"),
+        ([1, 2], "expected an ndarray, got list"),
+        (np.ones(2, ">f8"), "native"),
+        (np.ones(2, complex), "complex"),
+    ):
         with pytest.raises(TypeError, match=message):
             tt.from_numpy(bad)
     unaligned = np.frombuffer(b"\0" * 9, np.uint8)[1:].view(np.float64)
@@ -86,7 +95,12 @@ def test_as_tensor_and_from_numpy_share() -> None:
 
 @pytest.mark.parametrize("dtype", [B, U8, I64, F32, F64], ids=str)
 def test_filled(dtype: Any) -> None:
-    for t, value in ((tt.zeros(2, 3, dtype=dtype), 0), (tt.ones((2, 3), dtype=dtype), 1), (tt.full((2, 3), 1, dtype=dtype), 1), (tt.empty(2, 3, dtype=dtype).zero_(), 0)):
+    for t, value in (
+        (tt.zeros(2, 3, dtype=dtype), 0),
+        (tt.ones((2, 3), dtype=dtype), 1),
+        (tt.full((2, 3), 1, dtype=dtype), 1),
+        (tt.empty(2, 3, dtype=dtype).zero_(), 0),
+    ):
         assert (t.shape, t.dtype) == ((2, 3), dtype)
         assert (t.numpy() == value).all()
     x = tt.zeros(2, 3, dtype=dtype)
@@ -97,7 +111,14 @@ def test_filled(dtype: Any) -> None:
 
 
 def test_defaults_and_shapes() -> None:
-    assert tt.zeros(2).dtype == tt.ones(2).dtype == tt.empty(2).dtype == tt.eye(2).dtype == tt.linspace(0, 1, 3).dtype == F32
+    assert (
+        tt.zeros(2).dtype
+        == tt.ones(2).dtype
+        == tt.empty(2).dtype
+        == tt.eye(2).dtype
+        == tt.linspace(0, 1, 3).dtype
+        == F32
+    )
     assert (tt.full((2,), 1).dtype, tt.full((2,), 1.0).dtype, tt.full((2,), True).dtype) == (I64, F32, B)
     assert tt.zeros(()).shape == tt.zeros([]).shape == ()
     assert tt.zeros(0, 3).numel() == 0

@@ -52,7 +52,10 @@ def test_blocks_and_rows_that_do_not_fit_each_other(dtype: str) -> None:
 def test_threads_change_no_bit(dtype: str, threads: int) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(600, 1001)).astype(dtype), rng.normal(size=(1001, 600)).astype(dtype).T
-    calls = [lambda n=n: K.map1(K.OPS[n], b) for n in ("exp", "tanh", "gelu", "sin")] + [lambda: K.map2(K.OPS["pow"], abs(a), b), lambda: K.map2(K.OPS["add"], a, b)]
+    calls = [lambda n=n: K.map1(K.OPS[n], b) for n in ("exp", "tanh", "gelu", "sin")] + [
+        lambda: K.map2(K.OPS["pow"], abs(a), b),
+        lambda: K.map2(K.OPS["add"], a, b),
+    ]
     with tt.threads(1):
         one = [c() for c in calls]
     with tt.threads(threads):
@@ -106,7 +109,21 @@ def test_unaligned_and_foreign_memory() -> None:
 def test_special_values(dtype: str) -> None:
     x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e38, -1e38, 1.0, -1.0, 5e-324], dtype)
     with np.errstate(all="ignore"):
-        for name in ("neg", "abs", "sign", "exp", "log", "log1p", "expm1", "sqrt", "square", "reciprocal", "sin", "cos", "tanh"):
+        for name in (
+            "neg",
+            "abs",
+            "sign",
+            "exp",
+            "log",
+            "log1p",
+            "expm1",
+            "sqrt",
+            "square",
+            "reciprocal",
+            "sin",
+            "cos",
+            "tanh",
+        ):
             got, want = K.map1(K.OPS[name], x), getattr(np, {"neg": "negative"}.get(name, name))(x)
             np.testing.assert_array_equal(np.isnan(got), np.isnan(want), err_msg=name)
             np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=0, err_msg=name)
@@ -115,8 +132,18 @@ def test_special_values(dtype: str) -> None:
                 np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(want[known]), err_msg=name)
         pairs = [(a, b) for a in x for b in x]
         a, b = (np.array(v, dtype) for v in zip(*pairs))
-        for name, f in (("add", np.add), ("sub", np.subtract), ("mul", np.multiply), ("div", np.divide), ("maximum", np.maximum), ("minimum", np.minimum), ("pow", np.power)):
-            np.testing.assert_allclose(K.map2(K.OPS[name], a, b), f(a, b), rtol=4 * np.finfo(dtype).eps, atol=0, err_msg=name)
+        for name, f in (
+            ("add", np.add),
+            ("sub", np.subtract),
+            ("mul", np.multiply),
+            ("div", np.divide),
+            ("maximum", np.maximum),
+            ("minimum", np.minimum),
+            ("pow", np.power),
+        ):
+            np.testing.assert_allclose(
+                K.map2(K.OPS[name], a, b), f(a, b), rtol=4 * np.finfo(dtype).eps, atol=0, err_msg=name
+            )
 
 
 def test_subnormals_are_kept() -> None:
@@ -167,7 +194,12 @@ def test_sizes_of_every_class() -> None:
 
 
 def test_empty_refuses() -> None:
-    for shape, dtype, error in (((-1,), np.float32, ValueError), ((2,), np.int16, TypeError), ((2**50,), np.float32, MemoryError), ((1,) * 40, np.float32, ValueError)):
+    for shape, dtype, error in (
+        ((-1,), np.float32, ValueError),
+        ((2,), np.int16, TypeError),
+        ((2**50,), np.float32, MemoryError),
+        ((1,) * 40, np.float32, ValueError),
+    ):
         with pytest.raises(error):
             K.empty(shape, dtype)
 
@@ -228,7 +260,9 @@ def test_cross_entropy_checks() -> None:
 
 # --------------------------------------------------------------------------------------------------- instruction sets
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_instruction_set_is_chosen_or_forced() -> None:
@@ -261,7 +295,12 @@ print(h.hexdigest())
 
 
 def test_the_same_bits_on_every_set_with_fma_and_any_threads() -> None:
-    hashes = {run(PROGRAM, TINYTENSOR_ISA=name, TINYTENSOR_NUM_THREADS=n).stdout for name in K.isas() if name != "generic" for n in ("1", "3")}
+    hashes = {
+        run(PROGRAM, TINYTENSOR_ISA=name, TINYTENSOR_NUM_THREADS=n).stdout
+        for name in K.isas()
+        if name != "generic"
+        for n in ("1", "3")
+    }
     assert len(hashes) <= 1
     generic = {run(PROGRAM, TINYTENSOR_ISA="generic", TINYTENSOR_NUM_THREADS=n).stdout for n in ("1", "3")}
     assert len(generic) == 1

@@ -71,7 +71,9 @@ def test_lines_are_wrapped_and_aligned() -> None:
     assert len(lines) > 1
     assert all(line.startswith("        ") for line in lines[1:])
     body = repr(tt.tensor(np.linspace(-1, 1, 40)))
-    assert np.allclose([float(v) for v in body[8 : body.index("]")].replace("\n", "").split(",")], np.linspace(-1, 1, 40), atol=6e-5)
+    assert np.allclose(
+        [float(v) for v in body[8 : body.index("]")].replace("\n", "").split(",")], np.linspace(-1, 1, 40), atol=6e-5
+    )
 
 
 def test_indent_lines() -> None:

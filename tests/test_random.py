@@ -38,7 +38,9 @@ def test_the_reference_gives_the_published_answers() -> None:
     assert philox(pi, (0xA4093822, 0x299F31D0)) == [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
 
 
-@pytest.mark.parametrize("seed,offset", [(0, 0), (1, 0), (0, 1), (2**64 - 1, 2**64 - 3), (0x123456789ABCDEF0, 2**32 - 1), (7, 12345)])
+@pytest.mark.parametrize(
+    "seed,offset", [(0, 0), (1, 0), (0, 1), (2**64 - 1, 2**64 - 3), (0x123456789ABCDEF0, 2**32 - 1), (7, 12345)]
+)
 def test_uniform_numbers_are_philoxs(seed: int, offset: int) -> None:
     n = 11
     blocks = [words(seed, (offset + i) % 2**64) for i in range(6)]
@@ -48,23 +50,34 @@ def test_uniform_numbers_are_philoxs(seed: int, offset: int) -> None:
     assert tt.rand(n, generator=low).tolist() == [(w >> 8) * 2.0**-24 for w in flat[:n]]
     high = tr.Generator()
     high.set_state({"seed": seed, "offset": offset})
-    assert tt.rand(n, generator=high, dtype=tt.float64).tolist() == [((flat[2 * i] << 32 | flat[2 * i + 1]) >> 11) * 2.0**-53 for i in range(n)]
+    assert tt.rand(n, generator=high, dtype=tt.float64).tolist() == [
+        ((flat[2 * i] << 32 | flat[2 * i + 1]) >> 11) * 2.0**-53 for i in range(n)
+    ]
     ints = tr.Generator()
     ints.set_state({"seed": seed, "offset": offset})
-    assert tt.randint(-5, 995, (n,), generator=ints).tolist() == [((flat[2 * i] << 32 | flat[2 * i + 1]) * 1000 >> 64) - 5 for i in range(n)]
+    assert tt.randint(-5, 995, (n,), generator=ints).tolist() == [
+        ((flat[2 * i] << 32 | flat[2 * i + 1]) * 1000 >> 64) - 5 for i in range(n)
+    ]
 
 
 def test_normal_numbers_are_box_and_mullers() -> None:
     u = tt.rand(1000, generator=tt.Generator(3), dtype=tt.float64).numpy()
     r, t = np.sqrt(-2 * np.log(1 - u[::2])), 2 * np.pi * u[1::2]
     want = np.stack([r * np.cos(t), r * np.sin(t)], 1).reshape(-1)
-    np.testing.assert_allclose(tt.randn(1000, generator=tt.Generator(3), dtype=tt.float64).numpy(), want, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(
+        tt.randn(1000, generator=tt.Generator(3), dtype=tt.float64).numpy(), want, rtol=1e-13, atol=1e-14
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- state
 def test_equal_seeds_equal_bits() -> None:
     a, b = tt.Generator(5), tt.Generator(5)
-    for call in (lambda g: tt.rand(7, generator=g), lambda g: tt.randn(3, generator=g), lambda g: tt.randperm(9, generator=g), lambda g: tt.randint(9, (3,), generator=g)):
+    for call in (
+        lambda g: tt.rand(7, generator=g),
+        lambda g: tt.randn(3, generator=g),
+        lambda g: tt.randperm(9, generator=g),
+        lambda g: tt.randint(9, (3,), generator=g),
+    ):
         assert call(a).tolist() == call(b).tolist()
     assert a.get_state() == b.get_state()
     assert tt.rand(20, generator=tt.Generator(1)).tolist() != tt.rand(20, generator=tt.Generator(2)).tolist()

@@ -73,14 +73,18 @@ def test_retain_graph_and_the_error_of_a_second_backward() -> None:
     y.backward(retain_graph=True)
     y.backward()
     assert x.grad.tolist() == [4, 8]
-    with pytest.raises(RuntimeError, match=r"backward through .* \(made at .*test_tape.py:\d+\) a second time.*retain_graph=True"):
+    with pytest.raises(
+        RuntimeError, match=r"backward through .* \(made at .*test_tape.py:\d+\) a second time.*retain_graph=True"
+    ):
         y.backward()
 
 
 def test_the_error_of_a_second_backward_names_the_line_that_made_the_op() -> None:
     x = leaf(1, 2)
     y = tt.exp(x)
-    line = f"{__file__}:{test_the_error_of_a_second_backward_names_the_line_that_made_the_op.__code__.co_firstlineno + 2}"
+    line = (
+        f"{__file__}:{test_the_error_of_a_second_backward_names_the_line_that_made_the_op.__code__.co_firstlineno + 2}"
+    )
     assert y.grad_fn.line == line
     y.sum().backward()
     with pytest.raises(RuntimeError, match="exp") as e:
@@ -143,7 +147,9 @@ def test_a_rule_that_gives_a_wrong_shape_or_number_is_named() -> None:
     def _(g: Any) -> Any:
         return np.ones(5, np.float32), g
 
-    with pytest.raises(RuntimeError, match=r"backward of odd: its rule gave a gradient of shape \(5,\) for an input of shape \(2,\)"):
+    with pytest.raises(
+        RuntimeError, match=r"backward of odd: its rule gave a gradient of shape \(5,\) for an input of shape \(2,\)"
+    ):
         odd(leaf(1, 2), leaf(1, 2)).sum().backward()
 
     @odd.rule
@@ -212,7 +218,13 @@ def test_the_upstream_of_a_leaf_is_copied() -> None:
 
 
 def test_gradients_of_views_and_broadcasts_own_their_memory() -> None:
-    for f in (lambda x: x.sum(), lambda x: x.T.sum(), lambda x: x[0].sum(), lambda x: x.expand(2, 3, 2).sum(), lambda x: tt.cat([x, x]).sum()):
+    for f in (
+        lambda x: x.sum(),
+        lambda x: x.T.sum(),
+        lambda x: x[0].sum(),
+        lambda x: x.expand(2, 3, 2).sum(),
+        lambda x: tt.cat([x, x]).sum(),
+    ):
         x, w = tt.ones(3, 2, requires_grad=True), tt.ones(3, 2, requires_grad=True)
         (f(x) + f(w)).backward()
         memory_of(x.grad, w.grad)

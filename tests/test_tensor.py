@@ -59,13 +59,25 @@ def test_a_python_number_never_widens(a: Any) -> None:
             assert (x + number).dtype == want
             assert (number * x).dtype == want
             if a.kind == "f":
-                assert (x - number).dtype == (number - x).dtype == (x / number).dtype == (x**number).dtype == (number**x).dtype == a
+                assert (
+                    (x - number).dtype
+                    == (number - x).dtype
+                    == (x / number).dtype
+                    == (x**number).dtype
+                    == (number**x).dtype
+                    == a
+                )
 
 
 def test_documented_examples_of_pytorch() -> None:
     """The list under torch.dtype, type promotion."""
     floats, doubles, ints = tt.ones(1, dtype=F32), tt.ones(1, dtype=F64), tt.ones(1, dtype=I64)
-    bools, bytes_, long_zero, double_zero = tt.ones(1, dtype=B), tt.ones(1, dtype=U8), tt.tensor(1), tt.tensor(1.0, dtype=F64)
+    bools, bytes_, long_zero, double_zero = (
+        tt.ones(1, dtype=B),
+        tt.ones(1, dtype=U8),
+        tt.tensor(1),
+        tt.tensor(1.0, dtype=F64),
+    )
     assert (ints + 5).dtype == I64
     assert (ints + 5.5).dtype == F32
     assert (ints + long_zero).dtype == I64
@@ -82,7 +94,13 @@ def test_the_default_dtype() -> None:
     assert tt.get_default_dtype() == F32
     try:
         tt.set_default_dtype(tt.float64)
-        assert tt.tensor(1.5).dtype == tt.zeros(2).dtype == (tt.tensor([1]) / 2).dtype == tt.tensor([1]).sqrt().dtype == F64
+        assert (
+            tt.tensor(1.5).dtype
+            == tt.zeros(2).dtype
+            == (tt.tensor([1]) / 2).dtype
+            == tt.tensor([1]).sqrt().dtype
+            == F64
+        )
         assert "dtype" not in repr(tt.ones(1))
     finally:
         tt.set_default_dtype(tt.float32)
@@ -290,7 +308,12 @@ def test_pickle_and_deepcopy(dtype: Any) -> None:
     if dtype.kind == "f":
         t.requires_grad_()
     for again in (pickle.loads(pickle.dumps(t)), copy.deepcopy(t)):
-        assert (again.dtype, again.shape, again.requires_grad, again.tolist()) == (t.dtype, t.shape, t.requires_grad, t.tolist())
+        assert (again.dtype, again.shape, again.requires_grad, again.tolist()) == (
+            t.dtype,
+            t.shape,
+            t.requires_grad,
+            t.tolist(),
+        )
         assert not np.shares_memory(again.detach().numpy(), t.detach().numpy())
 
 

@@ -99,7 +99,9 @@ def same_bits(a: Any, b: Any) -> None:
     assert a.dtype == b.dtype
     assert a.shape == b.shape
     np.testing.assert_array_equal(np.isnan(a), np.isnan(b)) if a.dtype.kind == "f" else None
-    assert np.ascontiguousarray(np.where(a == a, a, 0)).tobytes() == np.ascontiguousarray(np.where(b == b, b, 0)).tobytes()
+    assert (
+        np.ascontiguousarray(np.where(a == a, a, 0)).tobytes() == np.ascontiguousarray(np.where(b == b, b, 0)).tobytes()
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- gradients

@@ -109,7 +109,11 @@ def test_bounds_are_checked() -> None:
     x = tt.ones(2, 3)
     for bad in (3, -1):
         i = np.array([[0, bad, 0]])
-        for call in (lambda i=i: tt.gather(x, 1, i), lambda i=i: tt.scatter_add(x, 1, i, tt.ones(1, 3)), lambda i=i: tt.index_select(x, 1, i[0])):
+        for call in (
+            lambda i=i: tt.gather(x, 1, i),
+            lambda i=i: tt.scatter_add(x, 1, i, tt.ones(1, 3)),
+            lambda i=i: tt.index_select(x, 1, i[0]),
+        ):
             with pytest.raises(IndexError, match=f"index {bad} is out of range for size 3"):
                 call()
     with pytest.raises(IndexError, match=r"one_hot: index 3 is out of range for size 3"):
@@ -162,7 +166,18 @@ def test_one_hot() -> None:
 # ------------------------------------------------------------------------------------------------------------- shapes
 def test_views_share_memory_and_reshape_copies_only_where_it_must() -> None:
     t = tt.tensor(A)
-    for v in (t.reshape(6, 4), t.view(-1), t.permute(2, 0, 1), t.mT, t.unsqueeze(0), t.squeeze(), t.flatten(), t.expand(2, 3, 4), t.split(1)[1], t.chunk(2, 2)[0]):
+    for v in (
+        t.reshape(6, 4),
+        t.view(-1),
+        t.permute(2, 0, 1),
+        t.mT,
+        t.unsqueeze(0),
+        t.squeeze(),
+        t.flatten(),
+        t.expand(2, 3, 4),
+        t.split(1)[1],
+        t.chunk(2, 2)[0],
+    ):
         assert np.shares_memory(v.numpy(), t.numpy())
     assert not np.shares_memory(t.mT.reshape(24).numpy(), t.numpy())
     with pytest.raises(ValueError, match="needs a copy; use reshape"):

@@ -30,7 +30,13 @@ def test_cross_entropy_worked_out_by_hand() -> None:
 
 def test_cross_entropy_is_nll_of_log_softmax() -> None:
     rng = np.random.default_rng(0)
-    for how in ({}, {"reduction": "sum"}, {"reduction": "none"}, {"weight": rng.uniform(0.5, 2, 7)}, {"ignore_index": 3}):
+    for how in (
+        {},
+        {"reduction": "sum"},
+        {"reduction": "none"},
+        {"weight": rng.uniform(0.5, 2, 7)},
+        {"ignore_index": 3},
+    ):
         x, t = rng.normal(size=(50, 7)) * 5, rng.integers(0, 7, 50)
         a, b = tt.tensor(x, requires_grad=True), tt.tensor(x, requires_grad=True)
         one, two = F.cross_entropy(a, t, **how), F.nll_loss(F.log_softmax(b, 1), t, **how)
@@ -47,7 +53,9 @@ def test_class_indices_are_probabilities_of_one() -> None:
             x, t = rng.normal(size=(6, 5)), rng.integers(0, 5, 6)
             a, b = tt.tensor(x, requires_grad=True), tt.tensor(x, requires_grad=True)
             F.cross_entropy(a, t, weight, reduction="sum", label_smoothing=smoothing).backward()
-            F.cross_entropy(b, tt.one_hot(tt.tensor(t), 5).double(), weight, reduction="sum", label_smoothing=smoothing).backward()
+            F.cross_entropy(
+                b, tt.one_hot(tt.tensor(t), 5).double(), weight, reduction="sum", label_smoothing=smoothing
+            ).backward()
             np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-11, atol=1e-13)
 
 
@@ -140,7 +148,10 @@ def test_other_errors() -> None:
         (lambda: F.mse_loss(x, x, reduction="median"), "got 'median'"),
         (lambda: F.cross_entropy(x, t, label_smoothing=2.0), "between 0 and 1, got 2.0"),
         (lambda: F.cross_entropy(x, t, np.ones(2)), r"expected weight of shape \(3,\), got \(2,\)"),
-        (lambda: F.cross_entropy(x, tt.ones(2, 2)), r"probabilities must have the input's shape \(2, 3\), got \(2, 2\)"),
+        (
+            lambda: F.cross_entropy(x, tt.ones(2, 2)),
+            r"probabilities must have the input's shape \(2, 3\), got \(2, 2\)",
+        ),
         (lambda: F.mse_loss(tt.ones(64, 1), tt.ones(64)), r"input \(64, 1\) and target \(64,\)"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -174,7 +185,9 @@ def test_activations_far_out(name: str, dtype: str) -> None:
         "relu": (0, math.inf), "leaky_relu": (-math.inf, math.inf), "elu": (-1, math.inf), "selu": (-1.7580993408473766, math.inf), "gelu": (0, math.inf),
         "silu": (0, math.inf), "softplus": (0, math.inf), "sigmoid": (0, 1), "tanh": (-1, 1),
     }[name]  # fmt: skip
-    slopes = {"leaky_relu": (0.01, 1), "selu": (0, 1.0507009873554805), "sigmoid": (0, 0), "tanh": (0, 0)}.get(name, (0, 1))
+    slopes = {"leaky_relu": (0.01, 1), "selu": (0, 1.0507009873554805), "sigmoid": (0, 0), "tanh": (0, 0)}.get(
+        name, (0, 1)
+    )
     x = tt.tensor([-math.inf, math.inf], dtype=dtype, requires_grad=True)
     y = getattr(F, name)(x)
     np.testing.assert_allclose(y.detach().numpy(), [left, right], rtol=1e-7)

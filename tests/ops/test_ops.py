@@ -145,10 +145,16 @@ def test_arrays_in_array_out(r: Row) -> None:
 
 def layouts(a: Any) -> list[Any]:
     """The same values in other places of memory."""
-    wide = np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)[..., ::2] if a.ndim else np.zeros(3, a.dtype)[1:2].reshape(())
+    wide = (
+        np.zeros((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)[..., ::2]
+        if a.ndim
+        else np.zeros(3, a.dtype)[1:2].reshape(())
+    )
     wide[...] = a
     back = np.flip(np.flip(a).copy()) if a.ndim else a.copy()
-    tall = np.zeros((*(3 * n for n in a.shape),), a.dtype)[tuple(slice(1, 3 * n, 3) for n in a.shape)] if a.ndim else back
+    tall = (
+        np.zeros((*(3 * n for n in a.shape),), a.dtype)[tuple(slice(1, 3 * n, 3) for n in a.shape)] if a.ndim else back
+    )
     tall[...] = a
     return [np.array(a, order="F"), wide, back, tall]
 
@@ -188,7 +194,12 @@ def test_sizes_around_the_vector_width(r: Row, dtype: str) -> None:
 def test_a_broadcast_input_is_the_repeated_one(r: Row) -> None:
     """Past one block of the driver (1024 elements) too, and with a Python number's place taken by a 0-d array."""
     n = len(r.domains)
-    for shapes in (((3, 700),) * (n - 1) + ((700,),), ((3, 700),) * (n - 1) + ((3, 1),), ((),) + ((3, 700),) * (n - 1), ((3, 1),) + ((1, 700),) * (n - 1)):
+    for shapes in (
+        ((3, 700),) * (n - 1) + ((700,),),
+        ((3, 700),) * (n - 1) + ((3, 1),),
+        ((),) + ((3, 700),) * (n - 1),
+        ((3, 1),) + ((1, 700),) * (n - 1),
+    ):
         arrays = [cast(a, "float32") for a in inputs_of(r, shapes)]
         full = [np.ascontiguousarray(a) for a in np.broadcast_arrays(*arrays)]
         same_bits(call(r, arrays)[0], call(r, full)[0])

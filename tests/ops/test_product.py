@@ -118,7 +118,10 @@ def test_strides_change_no_bit(m: int, k: int, n: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])
-@pytest.mark.parametrize("m,k,n", [(1, 600, 700), (130, 400, 150), (300, 784, 10), (97, 801, 103), (14, 1000, 500), (2, 512, 1024), (500, 64, 65)])
+@pytest.mark.parametrize(
+    "m,k,n",
+    [(1, 600, 700), (130, 400, 150), (300, 784, 10), (97, 801, 103), (14, 1000, 500), (2, 512, 1024), (500, 64, 65)],
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_threads_change_no_bit(m: int, k: int, n: int, dtype: str, threads: int) -> None:
     a, b = operands(m, k, n, dtype)
@@ -186,7 +189,10 @@ def test_nan_and_infinity_stay_in_their_rows_and_columns(dtype: str) -> None:
 def test_nothing_to_sum_and_nothing_to_give() -> None:
     for dtype in ("float32", "float64"):
         assert tt.matmul(np.ones((2, 0), dtype), np.ones((0, 3), dtype)).tolist() == [[0] * 3] * 2
-        assert F.linear(np.ones((2, 0), dtype), np.ones((3, 0), dtype), np.arange(3).astype(dtype)).tolist() == [[0, 1, 2]] * 2
+        assert (
+            F.linear(np.ones((2, 0), dtype), np.ones((3, 0), dtype), np.arange(3).astype(dtype)).tolist()
+            == [[0, 1, 2]] * 2
+        )
         assert tt.matmul(np.ones((0, 2), dtype), np.ones((2, 3), dtype)).shape == (0, 3)
         assert tt.matmul(np.ones((4, 0, 2), dtype), np.ones((2, 3), dtype)).shape == (4, 0, 3)
         assert tt.matmul(np.ones(0, dtype), np.ones(0, dtype)) == 0
@@ -205,7 +211,9 @@ def test_the_bias_is_added_after_the_chain(m: int, k: int, n: int, dtype: str) -
 
 def test_the_rules_of_linear_are_the_products() -> None:
     rng = np.random.default_rng(0)
-    x, w, b = (tt.tensor(rng.normal(size=s).astype("float32"), requires_grad=True) for s in ((6, 4, 33), (17, 33), (17,)))
+    x, w, b = (
+        tt.tensor(rng.normal(size=s).astype("float32"), requires_grad=True) for s in ((6, 4, 33), (17, 33), (17,))
+    )
     up = rng.normal(size=(6, 4, 17)).astype("float32")
     F.linear(x, w, b).backward(tt.tensor(up))
     rows, ups = x.detach().numpy().reshape(-1, 33), up.reshape(-1, 17)
@@ -267,5 +275,7 @@ def test_shapes_that_do_not_fit_are_named(call: str, shapes: Any, message: str) 
 
 def test_linear_names_its_shapes() -> None:
     for x, w, b in (((2, 3), (5, 4), (5,)), ((2, 4), (5, 4), (4,)), ((2, 4), (4,), None), ((), (5, 4), None)):
-        with pytest.raises(ValueError, match=r"linear: expected input \(\*, in\), weight \(out, in\) and bias \(out\), got input"):
+        with pytest.raises(
+            ValueError, match=r"linear: expected input \(\*, in\), weight \(out, in\) and bias \(out\), got input"
+        ):
             F.linear(tt.ones(x), tt.ones(w), None if b is None else tt.ones(b))

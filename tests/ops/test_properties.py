@@ -46,7 +46,14 @@ def strided(draw: Any) -> Any:
 def test_binary_ops_are_numpys(pair: list[Any]) -> None:
     a, b = pair
     with np.errstate(all="ignore"):
-        for f, g in ((tt.add, np.add), (tt.sub, np.subtract), (tt.mul, np.multiply), (tt.div, np.divide), (tt.maximum, np.maximum), (tt.minimum, np.minimum)):
+        for f, g in (
+            (tt.add, np.add),
+            (tt.sub, np.subtract),
+            (tt.mul, np.multiply),
+            (tt.div, np.divide),
+            (tt.maximum, np.maximum),
+            (tt.minimum, np.minimum),
+        ):
             got, want = f(a, b), g(a, b)
             assert (got.dtype, got.shape) == (want.dtype, want.shape)
             np.testing.assert_array_equal(got, want)
@@ -66,7 +73,9 @@ def test_gradients_have_the_shapes_of_their_inputs_and_sum_what_was_broadcast(pa
     z.backward(tt.ones_like(z))
     wide_b, wide_a = np.broadcast_to(b, z.shape), np.broadcast_to(a, z.shape)
     for t, wide in ((x, wide_b), (y, wide_a)):
-        axes = tuple(range(z.ndim - t.ndim)) + tuple(i for i in range(z.ndim) if i >= z.ndim - t.ndim and t.shape[i - z.ndim + t.ndim] == 1)
+        axes = tuple(range(z.ndim - t.ndim)) + tuple(
+            i for i in range(z.ndim) if i >= z.ndim - t.ndim and t.shape[i - z.ndim + t.ndim] == 1
+        )
         want = wide.astype(np.float64).sum(axes).reshape(t.shape)
         assert t.grad.shape == t.shape
         np.testing.assert_allclose(t.grad.numpy(), want, rtol=1e-5, atol=1e-4)
@@ -82,7 +91,11 @@ def test_unary_ops_do_not_see_strides(a: Any) -> None:
 
 @given(strided(), st.data())
 def test_reductions_do_not_see_strides(a: Any, data: Any) -> None:
-    dims = data.draw(st.one_of(st.none(), st.lists(st.integers(-a.ndim, a.ndim - 1), min_size=1, unique_by=lambda d: d % a.ndim).map(tuple)))
+    dims = data.draw(
+        st.one_of(
+            st.none(), st.lists(st.integers(-a.ndim, a.ndim - 1), min_size=1, unique_by=lambda d: d % a.ndim).map(tuple)
+        )
+    )
     keepdim = data.draw(st.booleans())
     a = a / a.dtype.type(8)  # no product overflows
     a = np.flip(np.flip(a).copy(order="K"))
@@ -95,7 +108,9 @@ def test_reductions_do_not_see_strides(a: Any, data: Any) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
 
 
-@given(FLOATS, st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.booleans(), st.booleans(), st.integers(1, 4))
+@given(
+    FLOATS, st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.booleans(), st.booleans(), st.integers(1, 4)
+)
 def test_matmul(dtype: Any, m: int, k: int, n: int, turn_a: bool, turn_b: bool, threads: int) -> None:
     rng = np.random.default_rng([m, k, n])
     a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
@@ -168,7 +183,12 @@ def programs(draw: Any) -> list[tuple[str, int, int]]:
     """Steps, each on two earlier values."""
     count = draw(st.integers(1, 12))
     return [
-        (draw(st.sampled_from(["add", "mul", "sub", "tanh", "sin", "matmul", "T", "softmax", "add_"])), draw(st.integers(0, i)), draw(st.integers(0, i))) for i in range(count)
+        (
+            draw(st.sampled_from(["add", "mul", "sub", "tanh", "sin", "matmul", "T", "softmax", "add_"])),
+            draw(st.integers(0, i)),
+            draw(st.integers(0, i)),
+        )
+        for i in range(count)
     ]
 
 

@@ -14,7 +14,30 @@ import tinytensor as tt
 from tinytensor import _kernels
 
 BLOCK = 32  # vectors that are summed one after the other
-LENGTHS = [*range(70), 127, 128, 129, 255, 511, 512, 513, 1023, 1024, 1025, 1535, 1536, 1537, 2047, 2048, 2049, 2561, 3001, 4095, 4097, 5000]
+LENGTHS = [
+    *range(70),
+    127,
+    128,
+    129,
+    255,
+    511,
+    512,
+    513,
+    1023,
+    1024,
+    1025,
+    1535,
+    1536,
+    1537,
+    2047,
+    2048,
+    2049,
+    2561,
+    3001,
+    4095,
+    4097,
+    5000,
+]
 LARGE = [8191, 16385, 32768, 32769, 65536, 100_003, 262_145]
 
 
@@ -62,7 +85,9 @@ def test_a_product_has_the_shape(dtype: str) -> None:
         same_bits(tt.prod(x), np.asarray(shape_of_sum(x, np.multiply, 1.0)))
 
 
-@pytest.mark.parametrize("name,op", [("sum", tt.sum), ("prod", tt.prod), ("amax", tt.amax), ("amin", tt.amin), ("norm", tt.norm)])
+@pytest.mark.parametrize(
+    "name,op", [("sum", tt.sum), ("prod", tt.prod), ("amax", tt.amax), ("amin", tt.amin), ("norm", tt.norm)]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_columns_and_strides_have_the_bits_of_rows(name: str, op: Any, dtype: str) -> None:
     for n in (1, 2, 15, 16, 17, 33, 511, 512, 513, 1025, 2049, 5000):
@@ -145,7 +170,9 @@ def test_prod_with_zeros(zeros: int, how: dict[str, Any]) -> None:
     for at in np.ndindex(*a.shape):  # the product is linear in each element
         low, high = a.copy(), a.copy()
         low[at], high[at] = 0, 1
-        want[at] = (up * (np.prod(high, axis=axes, keepdims=y.ndim == 3) - np.prod(low, axis=axes, keepdims=y.ndim == 3))).sum()
+        want[at] = (
+            up * (np.prod(high, axis=axes, keepdims=y.ndim == 3) - np.prod(low, axis=axes, keepdims=y.ndim == 3))
+        ).sum()
     np.testing.assert_allclose(x.grad.numpy(), want, rtol=1e-12, atol=1e-14)
 
 
