@@ -18,17 +18,19 @@ import tinytensor.nn.functional as F
 from tinytensor import _kernels
 from tinytensor.ops import PUBLIC, activation, index, loss, pointwise
 
+# a row is a line
+# fmt: off
 Shapes = tuple[tuple[int, ...], ...]
 
 UNARY: tuple[Shapes, ...] = (((3, 4),), ((5,),), ((2, 3, 2),), ((),), ((1,),), ((0,),), ((3, 0),))
 BINARY: tuple[Shapes, ...] = (
     ((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 1), (1, 4)), ((), (3,)), ((2, 3), ()), ((2, 1, 3), (4, 1)), ((1,), (1,)), ((), ()),
     ((0,), (0,)), ((0,), (1,)), ((3, 0), (1, 1)), ((3, 1), (0,)),
-)  # fmt: skip
+)
 TERNARY: tuple[Shapes, ...] = (
     ((3, 4), (3, 4), (3, 4)), ((3, 1), (4,), (1, 1)), ((), (3,), ()), ((2, 3), (), (3,)), ((1,), (1,), (1,)), ((), (), ()),
     ((0,), (0,), (1,)), ((3, 0), (1, 1), ()),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,10 @@ def normcdf(x: Any) -> Any:
     return 0.5 * (vector(math.erfc)(z) - 2 / math.sqrt(math.pi) * np.exp(-z * z) * lost)
 
 
+
 def sigmoid(x: Any) -> Any:
     """Without overflow."""
-    return (
-        np.where(x < 0, np.exp(np.minimum(x, 0)) / (1 + np.exp(np.minimum(x, 0))), 1 / (1 + np.exp(-np.maximum(x, 0))))
-        + 0 * x
-    )
+    return np.where(x < 0, np.exp(np.minimum(x, 0)) / (1 + np.exp(np.minimum(x, 0))), 1 / (1 + np.exp(-np.maximum(x, 0)))) + 0 * x
 
 
 def density(x: Any) -> Any:
@@ -160,42 +160,18 @@ elementwise("mul", np.multiply, "any any", ulps=0.5)
 elementwise("div", np.divide, "any any", ulps=0.5)
 elementwise("pow", np.power, "positive any", ulps=1)
 elementwise("pow", lambda x: np.power(x, 3.0), "any", lambda x: tt.pow(x, 3), label="cube", kernels=("pow",), ulps=1)
-elementwise(
-    "pow", lambda x: np.power(x, -2.0), "any", lambda x: tt.pow(x, -2), label="negative", kernels=("pow",), ulps=1
-)
+elementwise("pow", lambda x: np.power(x, -2.0), "any", lambda x: tt.pow(x, -2), label="negative", kernels=("pow",), ulps=1)
 elementwise("pow", lambda x: x * x, "any", lambda x: tt.pow(x, 2), label="two", kernels=("square",), ulps=0.5)
 elementwise("pow", lambda x: x, "any", lambda x: tt.pow(x, 1), label="one", kernels=("mul",), ulps=0)
 elementwise("pow", np.sqrt, "positive", lambda x: tt.pow(x, 0.5), label="half", kernels=("sqrt",), ulps=0.5)
-elementwise(
-    "pow", lambda x: 1 / x, "any", lambda x: tt.pow(x, -1), label="minus one", kernels=("reciprocal",), ulps=0.5
-)
-elementwise(
-    "pow", lambda x: np.power(2.0, x), "any", lambda x: tt.pow(2, x), label="exponent", kernels=("pow",), ulps=1
-)
+elementwise("pow", lambda x: 1 / x, "any", lambda x: tt.pow(x, -1), label="minus one", kernels=("reciprocal",), ulps=0.5)
+elementwise("pow", lambda x: np.power(2.0, x), "any", lambda x: tt.pow(2, x), label="exponent", kernels=("pow",), ulps=1)
 elementwise("pow_grad_base", lambda g, x, y: g * y * x ** (y - 1), "any positive any", pointwise.pow_grad_base, ulps=5)
-elementwise(
-    "pow_grad_exponent", lambda g, x, y: g * x**y * np.log(x), "any positive any", pointwise.pow_grad_exponent, ulps=3
-)
+elementwise("pow_grad_exponent", lambda g, x, y: g * x**y * np.log(x), "any positive any", pointwise.pow_grad_exponent, ulps=3)
 elementwise("maximum", np.maximum, "apart apart", ulps=0)
 elementwise("minimum", np.minimum, "apart apart", ulps=0)
-elementwise(
-    "maximum_grad",
-    lambda g, x, y: np.where(x > y, g, 0.0),
-    "any apart apart",
-    pointwise.maximum_grad,
-    ulps=0,
-    nan=(0,),
-    grads=(0,),
-)
-elementwise(
-    "minimum_grad",
-    lambda g, x, y: np.where(x < y, g, 0.0),
-    "any apart apart",
-    pointwise.minimum_grad,
-    ulps=0,
-    nan=(0,),
-    grads=(0,),
-)
+elementwise("maximum_grad", lambda g, x, y: np.where(x > y, g, 0.0), "any apart apart", pointwise.maximum_grad, ulps=0, nan=(0,), grads=(0,))
+elementwise("minimum_grad", lambda g, x, y: np.where(x < y, g, 0.0), "any apart apart", pointwise.minimum_grad, ulps=0, nan=(0,), grads=(0,))
 elementwise("where", np.where, "bool any any", ulps=0)
 
 # -------------------------------------------------------------------------------------------------- arithmetic, one input
@@ -215,21 +191,9 @@ elementwise("cos", np.cos, "any", ulps=1.5, wide=(-300, 300))
 elementwise("tanh", np.tanh, "any", ulps=1.5, wide=(-20, 20))
 elementwise("sigmoid", sigmoid, "any", ulps=2, wide=(-80, 80))
 elementwise("erf", erf, "any", ulps=1.5, wide=(-6, 6))
-elementwise(
-    "clamp", lambda x: np.clip(x, -1.23, 1.44), "any", wrap(tt.clamp, min=-1.23, max=1.44), ulps=1, wide=(-9, 9)
-)
-elementwise(
-    "clamp", lambda x: np.maximum(x, -1.23), "any", wrap(tt.clamp, min=-1.23), label="below", kernels=("clamp",), ulps=1
-)
-elementwise(
-    "clamp",
-    lambda x, y: np.minimum(x, y),
-    "apart apart",
-    lambda x, y: tt.clamp(x, max=y),
-    label="tensor",
-    kernels=("minimum",),
-    ulps=0,
-)
+elementwise("clamp", lambda x: np.clip(x, -1.23, 1.44), "any", wrap(tt.clamp, min=-1.23, max=1.44), ulps=1, wide=(-9, 9))
+elementwise("clamp", lambda x: np.maximum(x, -1.23), "any", wrap(tt.clamp, min=-1.23), label="below", kernels=("clamp",), ulps=1)
+elementwise("clamp", lambda x, y: np.minimum(x, y), "apart apart", lambda x, y: tt.clamp(x, max=y), label="tensor", kernels=("minimum",), ulps=0)
 elementwise("abs_grad", lambda g, x: g * np.sign(x), "any any", pointwise.abs_grad, ulps=0, grads=(0,))
 elementwise("log1p_grad", lambda g, x: g / (1 + x), "any positive", pointwise.log1p_grad, ulps=1.5)
 elementwise("expm1_grad", lambda g, y: g * (y + 1), "any positive", pointwise.expm1_grad, ulps=1.5)
@@ -239,29 +203,12 @@ elementwise("square_grad", lambda g, x: 2 * g * x, "any any", pointwise.square_g
 elementwise("reciprocal_grad", lambda g, y: -g * y * y, "any any", pointwise.reciprocal_grad, ulps=1.5)
 elementwise("tanh_grad", lambda g, y: g * (1 - y * y), "any unit", pointwise.tanh_grad, ulps=4)
 elementwise("sigmoid_grad", lambda g, y: g * y * (1 - y), "any unit", pointwise.sigmoid_grad, ulps=2)
-elementwise(
-    "erf_grad", lambda g, x: g * 2 / math.sqrt(math.pi) * np.exp(-x * x), "any any", pointwise.erf_grad, ulps=12
-)
-elementwise(
-    "clamp_grad",
-    lambda g, x: np.where((x >= -1.23) & (x <= 1.44), g, 0),
-    "any any",
-    lambda g, x: pointwise.clamp_grad(g, x, -1.23, 1.44),
-    ulps=0,
-    nan=(0,),
-    grads=(0,),
-)
+elementwise("erf_grad", lambda g, x: g * 2 / math.sqrt(math.pi) * np.exp(-x * x), "any any", pointwise.erf_grad, ulps=12)
+elementwise("clamp_grad", lambda g, x: np.where((x >= -1.23) & (x <= 1.44), g, 0), "any any", lambda g, x: pointwise.clamp_grad(g, x, -1.23, 1.44), ulps=0, nan=(0,), grads=(0,))
 elementwise("cast", lambda x: x, "any", lambda x: pointwise.cast(x, np.float64), dtype="float64", ulps=0)
 
 # ------------------------------------------------------------------------------------------ comparisons, bits: no gradient
-for name, function in {
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-}.items():
+for name, function in {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}.items():
     elementwise(name, function, "small small", dtype="bool")
     elementwise(name, function, "any any", dtype="bool", label="floats", grads=(), nan=())
 for name, function in {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}.items():
@@ -277,109 +224,37 @@ for name in ("isnan", "isinf", "isfinite"):
 
 # ------------------------------------------------------------------------------------------------------------ activations
 elementwise("relu", lambda x: np.maximum(x, 0), "any", ulps=0, wide=(-9, 9))
-elementwise(
-    "relu_grad", lambda g, y: np.where(y > 0, g, 0), "any any", activation.relu_grad, ulps=0, nan=(0,), grads=(0,)
-)
-elementwise(
-    "leaky_relu",
-    lambda x: np.where(x > 0, x, 0.2 * x),
-    "any",
-    wrap(tt.leaky_relu, negative_slope=0.2),
-    ulps=2,
-    wide=(-9, 9),
-)
-elementwise(
-    "leaky_relu_grad",
-    lambda g, x: np.where(x > 0, g, 0.2 * g),
-    "any any",
-    lambda g, x: activation.leaky_relu_grad(g, x, 0.2),
-    ulps=2,
-    nan=(0,),
-    grads=(0,),
-)
-elementwise(
-    "elu", lambda x: np.where(x > 0, x, 1.6 * np.expm1(x)), "any", wrap(tt.elu, alpha=1.6), ulps=2, wide=(-30, 30)
-)
-elementwise(
-    "elu_grad",
-    lambda g, x: g * np.where(x > 0, 1, 1.6 * np.exp(x)),
-    "any any",
-    lambda g, x: activation.elu_grad(g, x, 1.6),
-    ulps=2.5,
-)
+elementwise("relu_grad", lambda g, y: np.where(y > 0, g, 0), "any any", activation.relu_grad, ulps=0, nan=(0,), grads=(0,))
+elementwise("leaky_relu", lambda x: np.where(x > 0, x, 0.2 * x), "any", wrap(tt.leaky_relu, negative_slope=0.2), ulps=2, wide=(-9, 9))
+elementwise("leaky_relu_grad", lambda g, x: np.where(x > 0, g, 0.2 * g), "any any", lambda g, x: activation.leaky_relu_grad(g, x, 0.2), ulps=2, nan=(0,), grads=(0,))
+elementwise("elu", lambda x: np.where(x > 0, x, 1.6 * np.expm1(x)), "any", wrap(tt.elu, alpha=1.6), ulps=2, wide=(-30, 30))
+elementwise("elu_grad", lambda g, x: g * np.where(x > 0, 1, 1.6 * np.exp(x)), "any any", lambda g, x: activation.elu_grad(g, x, 1.6), ulps=2.5)
 elementwise("selu", lambda x: SCALE * np.where(x > 0, x, ALPHA * np.expm1(x)), "any", ulps=3, wide=(-30, 30))
-elementwise(
-    "selu_grad", lambda g, x: g * SCALE * np.where(x > 0, 1, ALPHA * np.exp(x)), "any any", activation.selu_grad, ulps=3
-)
+elementwise("selu_grad", lambda g, x: g * SCALE * np.where(x > 0, 1, ALPHA * np.exp(x)), "any any", activation.selu_grad, ulps=3)
 elementwise("gelu", lambda x: x * normcdf(x), "any", ulps=4, wide=(-5, 9))
-elementwise(
-    "gelu",
-    gelu_tanh,
-    "any",
-    wrap(tt.gelu, approximate="tanh"),
-    label="tanh",
-    kernels=("gelu_tanh",),
-    ulps=32,
-    wide=(-4, 9),
-)
-elementwise(
-    "gelu_grad", lambda g, x: g * (normcdf(x) + x * density(x)), "any any", activation.gelu_grad, ulps=4, scale=1
-)
-elementwise(
-    "gelu_tanh_grad", lambda g, x: g * gelu_tanh_slope(x), "any any", activation.gelu_tanh_grad, ulps=8, scale=1
-)
+elementwise("gelu", gelu_tanh, "any", wrap(tt.gelu, approximate="tanh"), label="tanh", kernels=("gelu_tanh",), ulps=32, wide=(-4, 9))
+elementwise("gelu_grad", lambda g, x: g * (normcdf(x) + x * density(x)), "any any", activation.gelu_grad, ulps=4, scale=1)
+elementwise("gelu_tanh_grad", lambda g, x: g * gelu_tanh_slope(x), "any any", activation.gelu_tanh_grad, ulps=8, scale=1)
 elementwise("silu", lambda x: x * sigmoid(x), "any", ulps=3, wide=(-80, 80))
 elementwise("silu_grad", lambda g, x: g * soft_slope(x), "any any", activation.silu_grad, ulps=4, scale=1)
-elementwise(
-    "softplus", lambda x: np.logaddexp(0, 2 * x) / 2, "any", wrap(tt.softplus, beta=2.0), ulps=2, wide=(-40, 9.9)
-)
-elementwise(
-    "softplus",
-    lambda x: np.where(x > 0.55, x, np.log1p(np.exp(x))),
-    "any",
-    wrap(tt.softplus, threshold=0.55),
-    label="threshold",
-    kernels=("softplus",),
-)
-elementwise(
-    "softplus_grad",
-    lambda g, x: g * np.where(2 * x > 1.1, 1, sigmoid(2 * x)),
-    "any any",
-    lambda g, x: activation.softplus_grad(g, x, 2.0, 1.1),
-    ulps=3,
-)
+elementwise("softplus", lambda x: np.logaddexp(0, 2 * x) / 2, "any", wrap(tt.softplus, beta=2.0), ulps=2, wide=(-40, 9.9))
+elementwise("softplus", lambda x: np.where(x > 0.55, x, np.log1p(np.exp(x))), "any", wrap(tt.softplus, threshold=0.55), label="threshold", kernels=("softplus",))
+elementwise("softplus_grad", lambda g, x: g * np.where(2 * x > 1.1, 1, sigmoid(2 * x)), "any any", lambda g, x: activation.softplus_grad(g, x, 2.0, 1.1), ulps=3)
 elementwise("dropout", lambda x: x, "any", wrap(tt.dropout, p=0.0), label="p=0", ulps=0)
 elementwise("dropout", lambda x: x, "any", wrap(tt.dropout, p=0.5, training=False), label="eval", ulps=0)
 elementwise("dropout", lambda x: 0 * x, "any", wrap(tt.dropout, p=1.0), label="p=1", ulps=0)
 row("dropout", lambda x: x * tt.random.keep_mask(x.shape, np.float64, 0.3, tt.Generator(5)), "any", UNARY, lambda x: tt.dropout(x, 0.3, True, tt.Generator(5)),
-    dtypes=("float64",), ulps=0.5)  # fmt: skip
+    dtypes=("float64",), ulps=0.5)
 for d in (-1, 0):
     some: tuple[Shapes, ...] = (((3, 4),), ((5,),), ((2, 3, 4),), ((1,),), ((1, 1),), ((0, 4),), ((4, 0),), ((2, 40),))
     row("softmax", wrap(softmax, dim=d), "any", some, wrap(tt.softmax, dim=d), label=f"dim={d}", ulps=4)
-    row(
-        "log_softmax",
-        wrap(log_softmax, dim=d),
-        "any",
-        some,
-        wrap(tt.log_softmax, dim=d),
-        label=f"dim={d}",
-        ulps=4,
-        scale=4,
-    )
+    row("log_softmax", wrap(log_softmax, dim=d), "any", some, wrap(tt.log_softmax, dim=d), label=f"dim={d}", ulps=4, scale=4)
     two = tuple((s[0], s[0]) for s in some)
     row("softmax_grad", lambda g, y, d=d: y * (g - (g * y).sum(d, keepdims=True)), "any any", two, lambda g, y, d=d: activation.softmax_grad(g, y, d),
-        label=f"dim={d}", ulps=8, scale=30)  # fmt: skip
+        label=f"dim={d}", ulps=8, scale=30)
     row("log_softmax_grad", lambda g, y, d=d: g - np.exp(y) * g.sum(d, keepdims=True), "any any", two, lambda g, y, d=d: activation.log_softmax_grad(g, y, d),
-        label=f"dim={d}", ulps=8, scale=100)  # fmt: skip
-row(
-    "softmax",
-    wrap(softmax, dim=1),
-    "any",
-    (((2, 3, 4),), ((2, 0, 3),)),
-    wrap(tt.softmax, dim=1),
-    label="middle",
-    ulps=4,
-)
+        label=f"dim={d}", ulps=8, scale=100)
+row("softmax", wrap(softmax, dim=1), "any", (((2, 3, 4),), ((2, 0, 3),)), wrap(tt.softmax, dim=1), label="middle", ulps=4)
 
 # -------------------------------------------------------------------------------------------------------------- reductions
 REDUCED: tuple[Shapes, ...] = (((3, 4),), ((2, 3, 4),), ((1, 1),), ((2, 1, 3),), ((2, 33),))
@@ -387,7 +262,7 @@ NOTHING: tuple[Shapes, ...] = (((0, 4),), ((4, 0),))
 DIMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("all", {}), ("first", {"dim": 0}), ("last", {"dim": -1}), ("two", {"dim": (0, 1)}), ("ends", {"dim": (0, -1), "keepdim": True}),
     ("keep", {"dim": 1, "keepdim": True}),
-)  # fmt: skip
+)
 
 
 def over(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -428,84 +303,30 @@ for label, how in DIMS:
     row("amin", wrap(over(np.min), **how), "apart", apart, wrap(tt.amin, **how), label=label, ulps=0)
     two_or_more: tuple[Shapes, ...] = (((3, 4),), ((2, 3, 4),), ((2, 33),))
     row("var", wrap(variance, **how), "any", two_or_more, wrap(tt.var, **how), label=label, ulps=6, scale=2)
-    row(
-        "std",
-        lambda x, how=how: np.sqrt(variance(x, **how)),
-        "any",
-        two_or_more,
-        wrap(tt.std, **how),
-        label=label,
-        ulps=6,
-        scale=2,
-    )
-    row(
-        "var",
-        wrap(variance, correction=0, **how),
-        "any",
-        REDUCED,
-        wrap(tt.var, correction=0, **how),
-        label=f"biased {label}",
-        ulps=6,
-        scale=2,
-    )
+    row("std", lambda x, how=how: np.sqrt(variance(x, **how)), "any", two_or_more, wrap(tt.std, **how), label=label, ulps=6, scale=2)
+    row("var", wrap(variance, correction=0, **how), "any", REDUCED, wrap(tt.var, correction=0, **how), label=f"biased {label}", ulps=6, scale=2)
     row("norm", wrap(p_norm, **how), "any", (*REDUCED, *NOTHING), wrap(tt.norm, **how), label=label, ulps=4)
     row("all", wrap(over(np.all), **how), "small", (*REDUCED, *NOTHING), wrap(tt.all, **how), label=label, dtype="bool")
     row("any", wrap(over(np.any), **how), "small", (*REDUCED, *NOTHING), wrap(tt.any, **how), label=label, dtype="bool")
     row("logsumexp", wrap(logsumexp, **how), "any", rest, wrap(tt.logsumexp, **how), label=label, ulps=4, scale=3)
 for p in (1, 0, 3, 2.5, math.inf, -math.inf):
-    row(
-        "norm",
-        wrap(p_norm, p=p, dim=1),
-        "apart",
-        (((3, 4),), ((2, 3, 4),)),
-        wrap(tt.norm, p=p, dim=1),
-        label=f"p={p}",
-        ulps=12,
-        nan=() if p == 0 else (0,),
-        grads=() if p == 0 else (0,),
-    )
+    row("norm", wrap(p_norm, p=p, dim=1), "apart", (((3, 4),), ((2, 3, 4),)), wrap(tt.norm, p=p, dim=1), label=f"p={p}", ulps=12, nan=() if p == 0 else (0,), grads=() if p == 0 else (0,))
 row("max", np.max, "apart", REDUCED, ulps=0, label="all")
 row("min", np.min, "apart", REDUCED, ulps=0, label="all")
 row("max", wrap(at_largest, dim=1), "apart", REDUCED, lambda x: tuple(tt.max(x, 1)), ulps=0, label="dim", nan=(0,))
-row(
-    "max",
-    wrap(at_largest, dim=0, keepdim=True),
-    "apart",
-    REDUCED,
-    lambda x: tuple(tt.max(x, 0, keepdim=True)),
-    ulps=0,
-    label="keep",
-)
-row(
-    "min",
-    lambda x: (at_largest(-x, 1)[0] * -1, at_largest(-x, 1)[1]),
-    "apart",
-    REDUCED,
-    lambda x: tuple(tt.min(x, 1)),
-    ulps=0,
-    label="dim",
-)
+row("max", wrap(at_largest, dim=0, keepdim=True), "apart", REDUCED, lambda x: tuple(tt.max(x, 0, keepdim=True)), ulps=0, label="keep")
+row("min", lambda x: (at_largest(-x, 1)[0] * -1, at_largest(-x, 1)[1]), "apart", REDUCED, lambda x: tuple(tt.min(x, 1)), ulps=0, label="dim")
 row("max", np.maximum, "apart apart", BINARY, ulps=0, label="two", kernels=("maximum",))
 row("min", np.minimum, "apart apart", BINARY, ulps=0, label="two", kernels=("minimum",))
 for name in ("argmax", "argmin"):
     for label, how in (("all", {}), ("dim", {"dim": 1}), ("keep", {"dim": 0, "keepdim": True})):
-        row(
-            name,
-            wrap(over(getattr(np, name)), **how),
-            "apart",
-            REDUCED,
-            wrap(PUBLIC[name], **how),
-            label=label,
-            dtype="int64",
-            grads=(),
-            nan=(),
-        )
+        row(name, wrap(over(getattr(np, name)), **how), "apart", REDUCED, wrap(PUBLIC[name], **how), label=label, dtype="int64", grads=(), nan=())
 
 # ---------------------------------------------------------------------------------------------------------------- products
 row("matmul", np.matmul, "any any", (
     ((3, 4), (4, 5)), ((4,), (4,)), ((4,), (4, 3)), ((3, 4), (4,)), ((2, 3, 4), (4, 2)), ((2, 3, 4), (2, 4, 2)), ((2, 1, 3, 4), (3, 4, 2)),
     ((2, 3, 4), (4,)), ((4,), (2, 4, 3)), ((1, 1), (1, 1)), ((0, 4), (4, 3)), ((3, 0), (0, 4)), ((3, 4), (4, 0)), ((0, 3, 4), (4, 2)), ((0,), (0,)),
-), scale=12, nan=(0, 1))  # fmt: skip
+), scale=12, nan=(0, 1))
 row("mm", np.matmul, "any any", (((3, 4), (4, 5)), ((1, 1), (1, 1)), ((3, 0), (0, 2))), scale=12)
 row("mv", np.matmul, "any any", (((3, 4), (4,)), ((1, 1), (1,)), ((3, 0), (0,)), ((0, 3), (3,))), scale=12)
 row("bmm", np.matmul, "any any", (((2, 3, 4), (2, 4, 5)), ((1, 1, 1), (1, 1, 1)), ((0, 3, 4), (0, 4, 5))), scale=12)
@@ -514,151 +335,38 @@ row("outer", np.outer, "any any", (((3,), (4,)), ((1,), (1,)), ((0,), (2,))), ul
 row("linear", lambda x, w, b: x @ w.T + b, "any any any", (
     ((3, 4), (5, 4), (5,)), ((4,), (5, 4), (5,)), ((2, 3, 4), (5, 4), (5,)), ((1, 1), (1, 1), (1,)), ((0, 4), (5, 4), (5,)), ((3, 0), (2, 0), (2,)),
     ((3, 4), (0, 4), (0,)),
-), scale=12)  # fmt: skip
+), scale=12)
 row("linear", lambda x, w: x @ w.T, "any any", (((3, 4), (5, 4)), ((2, 3, 4), (1, 4))), label="no bias", scale=12)
 
 # ------------------------------------------------------------------------------------------------------------------ shapes
-row(
-    "reshape",
-    lambda x: x.reshape(2, -1 if x.size else 0),
-    "any",
-    (((3, 4),), ((4,),), ((2,),), ((3, 2, 0),)),
-    lambda x: tt.reshape(x, (2, -1) if x.ndim < 3 else (2, 0)),
-    ulps=0,
-)
+row("reshape", lambda x: x.reshape(2, -1 if x.size else 0), "any", (((3, 4),), ((4,),), ((2,),), ((3, 2, 0),)), lambda x: tt.reshape(x, (2, -1) if x.ndim < 3 else (2, 0)), ulps=0)
 row("view", lambda x: x.reshape(2, -1), "any", (((4, 3),), ((4,),)), lambda x: tt.view(tt.contiguous(x), 2, -1), ulps=0)
-row(
-    "permute",
-    lambda x: x.transpose(2, 0, 1),
-    "any",
-    (((2, 3, 4),), ((1, 1, 1),), ((0, 2, 3),)),
-    lambda x: tt.permute(x, 2, 0, 1),
-    ulps=0,
-)
-row(
-    "transpose",
-    lambda x: x.swapaxes(0, -1),
-    "any",
-    (((2, 3, 4),), ((3, 4),), ((1,),), ((0, 2),)),
-    wrap(tt.transpose, dim0=0, dim1=-1),
-    ulps=0,
-)
+row("permute", lambda x: x.transpose(2, 0, 1), "any", (((2, 3, 4),), ((1, 1, 1),), ((0, 2, 3),)), lambda x: tt.permute(x, 2, 0, 1), ulps=0)
+row("transpose", lambda x: x.swapaxes(0, -1), "any", (((2, 3, 4),), ((3, 4),), ((1,),), ((0, 2),)), wrap(tt.transpose, dim0=0, dim1=-1), ulps=0)
 row("t", np.transpose, "any", (((3, 4),), ((3,),), ((),), ((0, 2),)), ulps=0)
 row("squeeze", np.squeeze, "any", (((3, 1, 4, 1),), ((1,),), ((),), ((0, 1),)), ulps=0)
 row("squeeze", lambda x: x.squeeze(1), "any", (((3, 1, 4, 1),),), wrap(tt.squeeze, dim=(1, 2)), ulps=0, label="dim")
-row(
-    "unsqueeze", lambda x: np.expand_dims(x, 1), "any", (((3, 4),), ((3,),), ((0,),)), wrap(tt.unsqueeze, dim=1), ulps=0
-)
-row(
-    "flatten",
-    lambda x: x.reshape(x.shape[0], -1) if x.size else x.reshape(0, 6),
-    "any",
-    (((2, 3, 4),), ((3, 4),), ((0, 2, 3),)),
-    wrap(tt.flatten, start_dim=1),
-    ulps=0,
-)
+row("unsqueeze", lambda x: np.expand_dims(x, 1), "any", (((3, 4),), ((3,),), ((0,),)), wrap(tt.unsqueeze, dim=1), ulps=0)
+row("flatten", lambda x: x.reshape(x.shape[0], -1) if x.size else x.reshape(0, 6), "any", (((2, 3, 4),), ((3, 4),), ((0, 2, 3),)), wrap(tt.flatten, start_dim=1), ulps=0)
 row("ravel", np.ravel, "any", UNARY, ulps=0)
-row(
-    "unflatten",
-    lambda x: x.reshape(x.shape[0], 2, -1),
-    "any",
-    (((3, 4),), ((1, 2),)),
-    wrap(tt.unflatten, dim=1, sizes=(2, -1)),
-    ulps=0,
-)
+row("unflatten", lambda x: x.reshape(x.shape[0], 2, -1), "any", (((3, 4),), ((1, 2),)), wrap(tt.unflatten, dim=1, sizes=(2, -1)), ulps=0)
 row("broadcast_to", lambda x: np.broadcast_to(x, (2, 3, 4) if x.size else (2, 0)), "any", (((3, 4),), ((4,),), ((),), ((3, 1),), ((2, 1, 1),), ((1, 0),)),
-    lambda x: tt.broadcast_to(x, (2, 3, 4) if math.prod(x.shape) else (2, 0)), ulps=0)  # fmt: skip
-row(
-    "expand",
-    lambda x: np.broadcast_to(x, (2, 3, 4)),
-    "any",
-    (((3, 4),), ((3, 1),), ((2, 3, 1),)),
-    lambda x: tt.expand(x, 2, 3, 4),
-    ulps=0,
-)
-row(
-    "expand",
-    lambda x: np.broadcast_to(x, (2, 3, 4)),
-    "any",
-    (((3, 4),), ((1, 3, 4),)),
-    lambda x: tt.expand(x, (2, -1, -1)),
-    ulps=0,
-    label="keep",
-)
-row(
-    "expand_as",
-    lambda x: np.broadcast_to(x, (2, 3)),
-    "any",
-    (((3,),), ((2, 1),)),
-    lambda x: tt.expand_as(x, np.zeros((2, 3))),
-    ulps=0,
-)
+    lambda x: tt.broadcast_to(x, (2, 3, 4) if math.prod(x.shape) else (2, 0)), ulps=0)
+row("expand", lambda x: np.broadcast_to(x, (2, 3, 4)), "any", (((3, 4),), ((3, 1),), ((2, 3, 1),)), lambda x: tt.expand(x, 2, 3, 4), ulps=0)
+row("expand", lambda x: np.broadcast_to(x, (2, 3, 4)), "any", (((3, 4),), ((1, 3, 4),)), lambda x: tt.expand(x, (2, -1, -1)), ulps=0, label="keep")
+row("expand_as", lambda x: np.broadcast_to(x, (2, 3)), "any", (((3,),), ((2, 1),)), lambda x: tt.expand_as(x, np.zeros((2, 3))), ulps=0)
 three = (((2, 3), (4, 3), (1, 3)), ((1, 1), (1, 1), (1, 1)), ((0, 3), (2, 3), (0, 3)))
 row("cat", lambda *x: np.concatenate(x), "any any any", three, lambda *x: tt.cat(x), ulps=0)
-row(
-    "cat",
-    lambda *x: np.concatenate(x, 1),
-    "any any",
-    (((2, 3), (2, 1)), ((2, 0), (2, 3)), ((2, 2, 2), (2, 1, 2))),
-    lambda *x: tt.cat(x, 1),
-    ulps=0,
-    label="dim=1",
-)
-row(
-    "cat",
-    lambda *x: np.concatenate(x, -1),
-    "any any",
-    (((2, 3), (2, 1)),),
-    lambda *x: tt.cat(x, -1),
-    ulps=0,
-    label="dim=-1",
-)
+row("cat", lambda *x: np.concatenate(x, 1), "any any", (((2, 3), (2, 1)), ((2, 0), (2, 3)), ((2, 2, 2), (2, 1, 2))), lambda *x: tt.cat(x, 1), ulps=0, label="dim=1")
+row("cat", lambda *x: np.concatenate(x, -1), "any any", (((2, 3), (2, 1)),), lambda *x: tt.cat(x, -1), ulps=0, label="dim=-1")
 for d in (0, 1, -1):
-    row(
-        "stack",
-        wrap(lambda *x, d: np.stack(x, d), d=d),
-        "any any",
-        (((2, 3), (2, 3)), ((1,), (1,)), ((0,), (0,))),
-        wrap(lambda *x, d: tt.stack(x, d), d=d),
-        ulps=0,
-        label=f"dim={d}",
-    )
-row(
-    "narrow",
-    lambda x: x[:, 1:3],
-    "any",
-    (((2, 3),), ((1, 4),), ((0, 3),), ((2, 3, 2),)),
-    wrap(tt.narrow, dim=1, start=1, length=2),
-    ulps=0,
-)
-row(
-    "split",
-    lambda x: tuple(np.split(x, range(2, len(x), 2))) if len(x) else (x,),
-    "any",
-    (((5, 2),), ((4,),), ((1,),), ((0, 2),)),
-    wrap(tt.split, split_size_or_sections=2),
-    ulps=0,
-)
-row(
-    "split",
-    lambda x: (x[:, :1], x[:, 1:1], x[:, 1:]),
-    "any",
-    (((2, 3),),),
-    wrap(tt.split, split_size_or_sections=[1, 0, 2], dim=1),
-    ulps=0,
-    label="sizes",
-)
+    row("stack", wrap(lambda *x, d: np.stack(x, d), d=d), "any any", (((2, 3), (2, 3)), ((1,), (1,)), ((0,), (0,))), wrap(lambda *x, d: tt.stack(x, d), d=d), ulps=0, label=f"dim={d}")
+row("narrow", lambda x: x[:, 1:3], "any", (((2, 3),), ((1, 4),), ((0, 3),), ((2, 3, 2),)), wrap(tt.narrow, dim=1, start=1, length=2), ulps=0)
+row("split", lambda x: tuple(np.split(x, range(2, len(x), 2))) if len(x) else (x,), "any", (((5, 2),), ((4,),), ((1,),), ((0, 2),)), wrap(tt.split, split_size_or_sections=2), ulps=0)
+row("split", lambda x: (x[:, :1], x[:, 1:1], x[:, 1:]), "any", (((2, 3),),), wrap(tt.split, split_size_or_sections=[1, 0, 2], dim=1), ulps=0, label="sizes")
 row("chunk", lambda x: (x[:, :2], x[:, 2:4], x[:, 4:]), "any", (((2, 5),),), wrap(tt.chunk, chunks=3, dim=1), ulps=0)
 row("clone", lambda x: x, "any", UNARY, ulps=0)
-row(
-    "contiguous",
-    lambda x: x.T,
-    "any",
-    UNARY,
-    lambda x: tt.contiguous(tt.t(x)) if x.ndim < 3 else tt.contiguous(tt.permute(x, 2, 1, 0)),
-    ulps=0,
-)
-
+row("contiguous", lambda x: x.T, "any", UNARY, lambda x: tt.contiguous(tt.t(x)) if x.ndim < 3 else tt.contiguous(tt.permute(x, 2, 1, 0)), ulps=0)
 
 # ------------------------------------------------------------------------------------------------------------------- index
 def some_rows(x: Any, size: int, dim: int = 0) -> Any:
@@ -676,109 +384,19 @@ def added(x: Any, src: Any, dim: int, i: Any) -> Any:
     return out
 
 
-row(
-    "gather",
-    lambda x: np.take_along_axis(x, some_rows(x, 3, 1), 1),
-    "any",
-    (((2, 4),), ((1, 1),), ((0, 4),), ((2, 3, 2),)),
-    lambda x: tt.gather(x, 1, some_rows(x, 3, 1)),
-    ulps=0,
-    nan=(),
-)
-row(
-    "gather",
-    lambda x: np.take_along_axis(x[:, :2], some_rows(x[:, :2], 5), 0),
-    "any",
-    (((3, 4),),),
-    lambda x: tt.gather(x, 0, some_rows(x[:, :2], 5)),
-    ulps=0,
-    label="smaller",
-    nan=(),
-)
-row(
-    "take_along_dim",
-    lambda x: np.take_along_axis(x, some_rows(x, 3, 1), 1),
-    "any",
-    (((2, 4),), ((1, 1),)),
-    lambda x: tt.take_along_dim(x, some_rows(x, 3, 1), 1),
-    ulps=0,
-    nan=(),
-)
-row(
-    "take_along_dim",
-    lambda x: x.ravel()[[0, 2, 0]],
-    "any",
-    (((2, 4),), ((3,),)),
-    lambda x: tt.take_along_dim(x, np.array([0, 2, 0])),
-    ulps=0,
-    label="flat",
-)
-row(
-    "take_along_dim",
-    lambda x: np.take_along_axis(x, np.array([[1], [0], [1]]), 1),
-    "any",
-    (((3, 4),), ((1, 2),)),
-    lambda x: tt.take_along_dim(x, np.array([[1], [0], [1]]), 1),
-    ulps=0,
-    label="broadcast",
-    nan=(),
-)
-row(
-    "index_select",
-    lambda x: x.take([2, 0, 2], 1),
-    "any",
-    (((2, 3),), ((2, 3, 2),), ((0, 3),)),
-    lambda x: tt.index_select(x, 1, np.array([2, 0, 2])),
-    ulps=0,
-)
-row(
-    "index_select",
-    lambda x: x.take([2, 0, 2], 0),
-    "any",
-    (((3,),), ((3, 2),), ((3, 0),)),
-    lambda x: tt.index_select(x, 0, np.array([2, 0, 2])),
-    ulps=0,
-    label="rows",
-)
+row("gather", lambda x: np.take_along_axis(x, some_rows(x, 3, 1), 1), "any", (((2, 4),), ((1, 1),), ((0, 4),), ((2, 3, 2),)), lambda x: tt.gather(x, 1, some_rows(x, 3, 1)), ulps=0, nan=())
+row("gather", lambda x: np.take_along_axis(x[:, :2], some_rows(x[:, :2], 5), 0), "any", (((3, 4),),), lambda x: tt.gather(x, 0, some_rows(x[:, :2], 5)), ulps=0, label="smaller", nan=())
+row("take_along_dim", lambda x: np.take_along_axis(x, some_rows(x, 3, 1), 1), "any", (((2, 4),), ((1, 1),)), lambda x: tt.take_along_dim(x, some_rows(x, 3, 1), 1), ulps=0, nan=())
+row("take_along_dim", lambda x: x.ravel()[[0, 2, 0]], "any", (((2, 4),), ((3,),)), lambda x: tt.take_along_dim(x, np.array([0, 2, 0])), ulps=0, label="flat")
+row("take_along_dim", lambda x: np.take_along_axis(x, np.array([[1], [0], [1]]), 1), "any", (((3, 4),), ((1, 2),)), lambda x: tt.take_along_dim(x, np.array([[1], [0], [1]]), 1), ulps=0, label="broadcast", nan=())
+row("index_select", lambda x: x.take([2, 0, 2], 1), "any", (((2, 3),), ((2, 3, 2),), ((0, 3),)), lambda x: tt.index_select(x, 1, np.array([2, 0, 2])), ulps=0)
+row("index_select", lambda x: x.take([2, 0, 2], 0), "any", (((3,),), ((3, 2),), ((3, 0),)), lambda x: tt.index_select(x, 0, np.array([2, 0, 2])), ulps=0, label="rows")
 row("scatter_add", lambda x, s: added(x, s, 1, some_rows(s, 3, 1) % x.shape[1]), "any any", (((2, 4), (2, 3)), ((1, 1), (1, 3)), ((2, 3, 2), (2, 3, 2))),
-    lambda x, s: tt.scatter_add(x, 1, some_rows(s, 3, 1) % x.shape[1], s), scale=9)  # fmt: skip
-row(
-    "scatter_add",
-    lambda x, s: added(x, s, 0, np.array([[1], [1]])),
-    "any any",
-    (((2, 4), (3, 2)),),
-    lambda x, s: tt.scatter_add(x, 0, np.array([[1], [1]]), s),
-    label="part",
-    scale=9,
-    nan=(0,),
-)
-row(
-    "masked_fill",
-    lambda x: np.where(np.arange(x.shape[-1]) % 2 == 0, 1.5, x),
-    "any",
-    (((2, 4),), ((2,),), ((0, 2),)),
-    lambda x: tt.masked_fill(x, np.arange(x.shape[-1]) % 2 == 0, 1.5),
-    ulps=0,
-    nan=(),
-)
-row(
-    "masked_fill",
-    lambda x, v: np.where(np.arange(x.shape[-1]) % 2 == 0, v, x),
-    "any any",
-    (((2, 4), ()), ((2,), ())),
-    lambda x, v: tt.masked_fill(x, np.arange(x.shape[-1]) % 2 == 0, v),
-    ulps=0,
-    label="tensor",
-    nan=(1,),
-)
-row(
-    "one_hot",
-    lambda x: np.eye(5, dtype=np.int64)[x % 5],
-    "int",
-    (((3,),), ((2, 3),), ((),), ((1,),), ((0,),)),
-    lambda x: tt.one_hot(_mod5(x), 5),
-    dtype="int64",
-)
+    lambda x, s: tt.scatter_add(x, 1, some_rows(s, 3, 1) % x.shape[1], s), scale=9)
+row("scatter_add", lambda x, s: added(x, s, 0, np.array([[1], [1]])), "any any", (((2, 4), (3, 2)),), lambda x, s: tt.scatter_add(x, 0, np.array([[1], [1]]), s), label="part", scale=9, nan=(0,))
+row("masked_fill", lambda x: np.where(np.arange(x.shape[-1]) % 2 == 0, 1.5, x), "any", (((2, 4),), ((2,),), ((0, 2),)), lambda x: tt.masked_fill(x, np.arange(x.shape[-1]) % 2 == 0, 1.5), ulps=0, nan=())
+row("masked_fill", lambda x, v: np.where(np.arange(x.shape[-1]) % 2 == 0, v, x), "any any", (((2, 4), ()), ((2,), ())), lambda x, v: tt.masked_fill(x, np.arange(x.shape[-1]) % 2 == 0, v), ulps=0, label="tensor", nan=(1,))
+row("one_hot", lambda x: np.eye(5, dtype=np.int64)[x % 5], "int", (((3,),), ((2, 3),), ((),), ((1,),), ((0,),)), lambda x: tt.one_hot(_mod5(x), 5), dtype="int64")
 
 
 def _mod5(x: Any) -> Any:
@@ -806,27 +424,9 @@ INDICES: dict[str, Any] = {
 for label, i in INDICES.items():
     row("getitem", lambda x, i=i: x[i], "any", (((3, 4),),), _get(i), ulps=0, label=label, nan=())
     if label != "nothing":
-        row(
-            "getitem_grad",
-            lambda g, i=i: added_at((3, 4), i, g),
-            "any",
-            ((np.zeros((3, 4))[i].shape,),),
-            lambda g, i=i: index.getitem_grad(g, (3, 4), i),
-            label=label,
-            scale=9,
-            nan=(),
-        )
+        row("getitem_grad", lambda g, i=i: added_at((3, 4), i, g), "any", ((np.zeros((3, 4))[i].shape,),), lambda g, i=i: index.getitem_grad(g, (3, 4), i), label=label, scale=9, nan=())
     if label not in ("grid", "rows", "twice", "mixed"):  # NumPy leaves open which of two values at one place stays
-        row(
-            "index_put",
-            _put(i),
-            "any any",
-            (((3, 4), np.zeros((3, 4))[i].shape), ((3, 4), ())),
-            lambda x, v, i=i: index.index_put(x, v, i),
-            ulps=0,
-            label=label,
-            nan=(1,) if label != "nothing" else (),
-        )
+        row("index_put", _put(i), "any any", (((3, 4), np.zeros((3, 4))[i].shape), ((3, 4), ())), lambda x, v, i=i: index.index_put(x, v, i), ulps=0, label=label, nan=(1,) if label != "nothing" else ())
 
 
 def added_at(shape: tuple[int, ...], i: Any, g: Any) -> Any:
@@ -842,21 +442,12 @@ def classes(x: Any) -> Any:
     return (np.arange(math.prod(shape)).reshape(shape) * 3 + 1) % max(c, 1)
 
 
-def xent(
-    x: Any, t: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
-) -> Any:
+def xent(x: Any, t: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
     """PyTorch's definition, over log-probabilities with the classes in dim 1."""
     return nll(log_softmax(x, 0 if x.ndim == 1 else 1), t, weight, ignore_index, reduction, label_smoothing)
 
 
-def nll(
-    logp: Any,
-    t: Any,
-    weight: Any = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Any:
+def nll(logp: Any, t: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
     if logp.ndim == 1:
         r = nll(logp[None], np.asarray(t)[None], weight, ignore_index, reduction, label_smoothing)
         return r[0] if reduction == "none" else r
@@ -884,41 +475,11 @@ SMOOTH: dict[str, dict[str, Any]] = {
     "smooth none": {"label_smoothing": 0.2, "weight": WEIGHT, "reduction": "none"},
 }  # fmt: skip
 for label, how in {**VARIANTS, **SMOOTH}.items():
-    several = tuple(
-        s for s in LOGITS if not ("ignore" in str(how) and s in (((5,),), ((1, 5),)))
-    )  # a mean over no row is NaN
-    row(
-        "cross_entropy",
-        lambda x, how=how: xent(x, classes(x), **how),
-        "any",
-        several,
-        lambda x, how=how: F.cross_entropy(x, classes(x), **how),
-        label=label,
-        ulps=6,
-        scale=6,
-    )
+    several = tuple(s for s in LOGITS if not ("ignore" in str(how) and s in (((5,),), ((1, 5),))))  # a mean over no row is NaN
+    row("cross_entropy", lambda x, how=how: xent(x, classes(x), **how), "any", several, lambda x, how=how: F.cross_entropy(x, classes(x), **how), label=label, ulps=6, scale=6)
     if label in VARIANTS:
-        row(
-            "nll_loss",
-            lambda x, how=how: nll(x, classes(x), **how),
-            "any",
-            several,
-            lambda x, how=how: F.nll_loss(x, classes(x), **how),
-            label=label,
-            ulps=6,
-            scale=6,
-            nan=(),
-        )
-row(
-    "cross_entropy",
-    lambda x: xent(x, classes(x), reduction="sum"),
-    "any",
-    (((3, 1),), ((0, 5),)),
-    lambda x: F.cross_entropy(x, classes(x), reduction="sum"),
-    label="empty",
-    ulps=6,
-    scale=6,
-)
+        row("nll_loss", lambda x, how=how: nll(x, classes(x), **how), "any", several, lambda x, how=how: F.nll_loss(x, classes(x), **how), label=label, ulps=6, scale=6, nan=())
+row("cross_entropy", lambda x: xent(x, classes(x), reduction="sum"), "any", (((3, 1),), ((0, 5),)), lambda x: F.cross_entropy(x, classes(x), reduction="sum"), label="empty", ulps=6, scale=6)
 
 
 def soft_xent(x: Any, t: Any, weight: Any = None, reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
@@ -929,21 +490,8 @@ def soft_xent(x: Any, t: Any, weight: Any = None, reduction: str = "mean", label
     return each if reduction == "none" else each.sum() if reduction == "sum" else each.sum() / each.size
 
 
-for label, how in {
-    "mean": {},
-    "sum": {"reduction": "sum", "label_smoothing": 0.1},
-    "none": {"reduction": "none", "weight": WEIGHT},
-}.items():
-    row(
-        "cross_entropy",
-        wrap(soft_xent, **how),
-        "any positive",
-        tuple((s[0], s[0]) for s in LOGITS),
-        wrap(F.cross_entropy, **how),
-        label=f"probabilities {label}",
-        ulps=8,
-        scale=20,
-    )
+for label, how in {"mean": {}, "sum": {"reduction": "sum", "label_smoothing": 0.1}, "none": {"reduction": "none", "weight": WEIGHT}}.items():
+    row("cross_entropy", wrap(soft_xent, **how), "any positive", tuple((s[0], s[0]) for s in LOGITS), wrap(F.cross_entropy, **how), label=f"probabilities {label}", ulps=8, scale=20)
 
 
 def xent_grad(g: Any, x: Any, t: Any, weight: Any, ignore: int, smoothing: float) -> Any:
@@ -962,9 +510,9 @@ def _xent_grad(g: Any, x: Any, weight: Any = None, ignore: int = -100, smoothing
 
 for label, how in {"plain": {}, "all": {"weight": WEIGHT, "ignore": 1, "smoothing": 0.2}}.items():
     row("cross_entropy_grad", lambda g, x, how=how: xent_grad(g, x, classes(x), **{"weight": None, "ignore": -100, "smoothing": 0.0, **how}), "any any",
-        (((4,), (4, 5)), ((), (4, 5))), wrap(_xent_grad, **how), label=label, ulps=8, scale=8, nan=(0,))  # fmt: skip
+        (((4,), (4, 5)), ((), (4, 5))), wrap(_xent_grad, **how), label=label, ulps=8, scale=8, nan=(0,))
 for reduction in ("mean", "sum", "none"):
     row("mse_loss", lambda x, y, r=reduction: {"mean": np.mean, "sum": np.sum, "none": np.asarray}[r]((x - y) ** 2), "any any",
-        (((3, 4), (3, 4)), ((5,), (5,)), ((), ()), ((1,), (1,)), *(((((0,), (0,))),) if reduction != "mean" else ())), wrap(F.mse_loss, reduction=reduction), label=reduction, scale=200)  # fmt: skip
+        (((3, 4), (3, 4)), ((5,), (5,)), ((), ()), ((1,), (1,)), *(((((0,), (0,))),) if reduction != "mean" else ())), wrap(F.mse_loss, reduction=reduction), label=reduction, scale=200)
 
 COVERED = {r.name for r in ROWS}
