@@ -82,7 +82,9 @@ class Build(build_ext):
 
 
 def headers() -> list[str]:
-    return [os.path.join(d, f) for d, _, files in os.walk("csrc") for f in files if f.endswith((".h", ".def", ".c"))]
+    return [
+        os.path.join(d, f) for d, _, files in os.walk("csrc") for f in files if f.endswith((".h", ".def", ".c", ".pxd"))
+    ]
 
 
 setup(
@@ -97,6 +99,7 @@ setup(
             )
         ],
         language_level=3,
+        include_path=["csrc"],
     ),
     cmdclass={"build_ext": Build},
 )

@@ -19,7 +19,8 @@ from tinytensor import cli
 from tinytensor.data import mnist
 from tinytensor.train import TrainConfig, load_checkpoint
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(tinytensor.__file__).parent.parent)}  # installed or not
+ELSEWHERE = Path(tinytensor.__file__).parent.parent  # not a clone, where the kernels may not be built
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ELSEWHERE)}  # installed or not
 EXTRAS = ("tqdm", "matplotlib", "safetensors")
 LAST_LINE = r"test accuracy \d+\.\d\d % in \d+\.\d s \(seed 0\)"
 
@@ -351,7 +352,9 @@ def command(*arguments):
     words = [sys.executable, "-m", "tinytensor", *map(str, arguments)]
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a child of a background job would ignore Ctrl-C
     try:
-        process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            words, cwd=ELSEWHERE, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     finally:
         signal.signal(signal.SIGINT, before)
     with process:
@@ -416,5 +419,7 @@ def test_importing_the_package_brings_no_extra():
     code = "import sys, tinytensor; print([name for name in sys.argv[1:] if name in sys.modules])"
     names = [*EXTRAS, "tinytensor.cli"]
     words = [sys.executable, "-c", code, *names]
-    done = subprocess.run(words, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        words, cwd=ELSEWHERE, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=True, timeout=60
+    )
     assert done.stdout == "[]\n"

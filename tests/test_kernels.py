@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -260,9 +261,10 @@ def test_cross_entropy_checks() -> None:
 
 # --------------------------------------------------------------------------------------------------- instruction sets
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+    elsewhere = Path(K.__file__).parents[1]  # not a clone, where the kernels may not be built
+    env = {**os.environ, **environment}
+    words = [sys.executable, "-c", code]
+    return subprocess.run(words, cwd=elsewhere, env=env, capture_output=True, text=True, check=False)
 
 
 def test_the_instruction_set_is_chosen_or_forced() -> None:

@@ -8,9 +8,10 @@ import numpy as np
 cimport numpy as cnp
 from cpython.ref cimport PyObject
 from cpython.list cimport PyList_GET_ITEM
-from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
+from tt cimport *
 
 cnp.import_array()
 
@@ -19,83 +20,6 @@ cdef extern from "stdlib.h" nogil:
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
-
-cdef extern from "tt.h" nogil:
-    enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_DOT, TT_MAX, TT_MIN, TT_where
-    enum: TT_UNIFORM, TT_NORMAL, TT_KEEP
-    ctypedef void (*tt_map_fn)(ptrdiff_t n, const void *a, const void *b, const void *c, void *out, const double *p)
-    ctypedef struct tt_map_info:
-        const char *name
-        int inputs, cost
-    const tt_map_info tt_map_infos[1]
-    ctypedef struct tt_gemm_args:
-        ptrdiff_t m, n, k
-        const void *a
-        const void *b
-        ptrdiff_t a_row, a_col, b_row, b_col
-        void *c
-        ptrdiff_t c_row
-        const void *bias
-        int accumulate
-    ctypedef struct tt_xent_args:
-        ptrdiff_t rows, classes
-        const void *x
-        const void *weight
-        const int64_t *target
-        int64_t ignore
-        double smoothing
-        const void *g
-        ptrdiff_t g_step
-        void *loss
-        void *lse
-        void *out
-    ctypedef struct tt_param:
-        void *p
-        const void *g
-        void *s0
-        void *s1
-        void *s2
-        ptrdiff_t n
-    ctypedef struct tt_hyper:
-        double lr, momentum, dampening, weight_decay, beta1, beta2, eps, correction1, correction2
-        int nesterov, maximize, first, decoupled
-    ctypedef void (*tt_optim_fn)(const tt_param *p, ptrdiff_t begin, ptrdiff_t end, const tt_hyper *h)
-    ctypedef void (*tt_scatter_fn)(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y)
-    ctypedef struct tt_kernels:
-        const char *name
-        int fused
-        tt_map_fn map[1][2]
-        tt_optim_fn sgd[2]
-        tt_optim_fn adam[2]
-        tt_scatter_fn scatter_add[2]
-    ctypedef struct tt_operand:
-        const char *data
-        const ptrdiff_t *stride
-        int size
-    const tt_kernels *tt_best()
-    const tt_kernels *tt_find(const char *name)
-    const char *tt_isa_name(int i)
-    int tt_has_openmp()
-    int tt_get_threads()
-    void tt_set_threads(int n)
-    int tt_seen_threads(int reset)
-    void tt_set_thread_work(double ns)
-    void tt_map(const tt_kernels *k, int op, int dtype, int ndim, const ptrdiff_t *shape, int inputs,
-                const tt_operand *operands, const tt_operand *out, const double *p)
-    size_t tt_reduce_scratch(ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner)
-    void tt_reduce(const tt_kernels *k, int op, int dtype, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner, const void *x,
-                   const void *y, void *out, void *scratch)
-    void tt_rows(const tt_kernels *k, int kind, int dtype, ptrdiff_t rows, ptrdiff_t n, const void *a, const void *b, void *out)
-    void tt_xent(const tt_kernels *k, int dtype, int backward, const tt_xent_args *a)
-    int tt_gemm_threads(const tt_gemm_args *a, ptrdiff_t batch)
-    size_t tt_gemm_scratch(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, int threads)
-    void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, const ptrdiff_t *offsets, void *scratch, int threads)
-    void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h)
-    void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x,
-                        const int64_t *index, void *y, double scale, double shift)
-    void tt_random(const tt_kernels *k, int kind, int dtype, uint64_t key, uint64_t offset, ptrdiff_t n, void *y, double p0, double p1)
-    void tt_randint(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t lo, uint64_t range, int64_t *y)
-    void tt_randperm(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t *y)
 
 # ------------------------------------------------------------------------------------------------------------ dispatch
 cdef const tt_kernels *K = NULL
@@ -592,7 +516,7 @@ def rows(int kind, x, y=None):
         b = contiguous(y, "softmax", dtype)
         if np.shape(b) != np.shape(a):
             raise ValueError(f"softmax: gradient of shape {np.shape(a)} for a value of shape {np.shape(b)}")
-    cdef bint whole = kind != LOGSUMEXP_
+    cdef bint whole = kind != TT_LOGSUMEXP
     cdef cnp.ndarray out = new_array(nd if whole else nd - 1, cnp.PyArray_DIMS(a), typenum(dtype))
     if not whole and n == 0:
         out.fill(-np.inf)
@@ -606,9 +530,6 @@ def rows(int kind, x, y=None):
         with nogil:
             tt_rows(K, kind, dtype, count, n, pa, pb, to)
     return out
-
-
-cdef int LOGSUMEXP_ = 4
 
 
 # ------------------------------------------------------------------------------------------------------- cross entropy

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def _load() -> ModuleType:
-    """Import the kernels while libgomp, which reads its settings when it is loaded, sees a bounded spin (about 20 us).
+    """Import the kernels while libgomp, which reads its settings when it is loaded, sees a bounded spin (about 0.1 ms).
 
     Its own choice, milliseconds, starves NumPy's threads and, on a busy machine, itself. What the user set stays, and the
     environment is put back, so that other libraries see nothing of it.
     """
     mine = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if mine:
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["GOMP_SPINCOUNT"] = "5000"
     try:
         from . import _kernels
     except ImportError as e:
