@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor, check_dtype
-from . import activation, index, inplace, loss, pointwise, product, reduction, shape
+from . import activation, index, inplace, join, loss, pointwise, product, reduction, shape
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
@@ -16,8 +16,8 @@ _ROOMS = {
     "bitwise_and bitwise_or bitwise_xor bitwise_not",
     reduction: "sum mean prod amax amin max min argmax argmin var std norm all any",
     product: "matmul mm mv bmm dot outer linear",
-    shape: "reshape view permute transpose t squeeze unsqueeze flatten ravel unflatten broadcast_to expand expand_as cat concat stack narrow "
-    "split chunk clone contiguous",
+    shape: "reshape view permute transpose t squeeze unsqueeze flatten ravel unflatten broadcast_to expand expand_as clone contiguous",
+    join: "cat concat stack narrow split chunk",
     index: "gather take_along_dim index_select scatter_add masked_fill one_hot",
     activation: "relu leaky_relu elu selu gelu silu softplus softmax log_softmax logsumexp dropout",
     loss: "cross_entropy nll_loss mse_loss",

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _kernels, random
 from ..op import Array, op
 from ..tensor import Tensor
-from .pointwise import add, exp, mul, neg, sigmoid, sub, where
+from .pointwise import add, cast, exp, mul, neg, sigmoid, sub, where
 from .promotion import as_float, ternary, unary
 from .reduction import normalized_dims, sum
 from .shape import permute, reshape
@@ -265,7 +265,7 @@ def _(u: Any, g: Any, out: Any, dim: int) -> Any:
 
 def softmax(x: Array, dim: int = -1, dtype: Any = None) -> Tensor:
     """e^x / sum(e^x) along dim, shifted by the maximum. Gradient: s (g - sum(g s))."""
-    return _softmax(x if dtype is None else _cast(x, dtype), dim)
+    return _softmax(x if dtype is None else cast(x, dtype), dim)
 
 
 @op
@@ -292,13 +292,7 @@ def _(u: Any, g: Any, out: Any, dim: int) -> Any:
 
 def log_softmax(x: Array, dim: int = -1, dtype: Any = None) -> Tensor:
     """x - logsumexp(x) along dim. Gradient: g - softmax(x) sum(g)."""
-    return _log_softmax(x if dtype is None else _cast(x, dtype), dim)
-
-
-def _cast(x: Any, dtype: Any) -> Any:
-    from .pointwise import cast
-
-    return cast(x, dtype)
+    return _log_softmax(x if dtype is None else cast(x, dtype), dim)
 
 
 @op

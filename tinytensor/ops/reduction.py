@@ -12,9 +12,11 @@ import numpy as np
 from .. import _kernels
 from ..op import Array, op
 from ..tensor import Tensor, get_default_dtype
-from .pointwise import abs, cast, div, eq, mul, pow, sub, where
+from .index import take_along_dim
+from .join import cat
+from .pointwise import abs, cast, div, eq, maximum, minimum, mul, pow, sub, where
 from .promotion import array_of, as_float
-from .shape import broadcast_to, cat, reshape
+from .shape import broadcast_to, permute, reshape, squeeze
 
 Dim = int | Sequence[int] | None
 
@@ -120,8 +122,6 @@ def _(g: Any, x: Any, out: Any, dim: Any, keepdim: bool) -> Any:
 
 def _product_of_others(x: Any, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
     """For each element the product of all others along dims, without division: products from the left times from the right."""
-    from .shape import permute
-
     kept = [d for d in range(len(shape)) if d not in dims]
     order = (*kept, *dims)
     n = _count(shape, dims)
@@ -200,9 +200,6 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 def _along(x: Any, dim: int, keepdim: bool, arg: Any, whole: Any, name: str) -> ValuesIndices:
-    from .index import take_along_dim
-    from .shape import squeeze
-
     if x.ndim == 0:
         normalized_dims(name, 0, dim)
         zero = np.zeros((), np.int64)
@@ -221,8 +218,6 @@ def max(x: Array, dim: Any = None, keepdim: bool = False) -> Any:
     if dim is None:
         return amax(x)
     if isinstance(dim, (Tensor, np.ndarray)):
-        from .pointwise import maximum
-
         return maximum(x, dim)
     return _along(x, dim, keepdim, argmax, amax, "max")
 
@@ -233,8 +228,6 @@ def min(x: Array, dim: Any = None, keepdim: bool = False) -> Any:
     if dim is None:
         return amin(x)
     if isinstance(dim, (Tensor, np.ndarray)):
-        from .pointwise import minimum
-
         return minimum(x, dim)
     return _along(x, dim, keepdim, argmin, amin, "min")
 
