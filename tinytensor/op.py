@@ -30,7 +30,10 @@ class Op(Protocol[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
 
-    def rule(self, function: Callable[..., Any]) -> Callable[..., Any]: ...
+    @overload
+    def rule(self, function: Callable[..., Any], /) -> Callable[..., Any]: ...
+    @overload
+    def rule(self, /, **when: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 
 
 class Description:
@@ -59,10 +62,12 @@ class Description:
         self.names = self.order = ()
         self.kinds: tuple[int, ...] = ()
         self.wants_needs = False
+        self.when: dict[str, str] = {}
 
-    def set_rule(self, function: Callable[..., Any]) -> None:
-        """Take the backward rule and what its parameters ask to be kept."""
+    def set_rule(self, function: Callable[..., Any], when: dict[str, str]) -> None:
+        """Take the backward rule and what its parameters ask to be kept; when: {input: the input whose gradient needs it}."""
         self.function = function
+        self.when = when
         names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
         self.wants_needs = "needs" in names
         known = (*self.parameters, *self.aux, "out", "needs", *(f"{n}_shape" for n in (*self.inputs, self.many)))
@@ -141,8 +146,11 @@ def _callable(o: Description) -> Callable[..., Any]:
         call.__code__, call.__defaults__, call.__kwdefaults__ = full.__code__, full.__defaults__, full.__kwdefaults__
         return cast("Callable[..., Any]", call)
 
-    def rule(function: Callable[..., Any]) -> Callable[..., Any]:
-        o.set_rule(function)
+    def rule(function: Callable[..., Any] | None = None, /, **when: str) -> Any:
+        """Decorator for the backward rule. `x="y"`: x is kept only where y needs a gradient (the rule gets None else)."""
+        if function is None:
+            return lambda f: rule(f, **when)
+        o.set_rule(function, when)
         return function
 
     env["written_out"] = written_out
@@ -223,7 +231,11 @@ def _compiled(o: Description, env: dict[str, Any]) -> Any:
             return f"getattr({n[:-6]}_a, 'shape', ())"
         return f"{n}_a" if n in inputs else "_out" if n == "out" else n  # an input may be named `out`, too
 
-    counted = [f"version({kept(n)})" if n in inputs or n == "out" else "None" for n in o.names]
+    def if_needed(n: str, value: str) -> str:
+        other = o.when.get(n)
+        return f"{value} if {other}_t and {other}._requires else None" if other else value
+
+    counted = [if_needed(n, f"version({kept(n)})") if n in inputs or n == "out" else "None" for n in o.names]
     star = ("*", *o.keywords) if o.keywords else ()
     lines = [f"def call({', '.join((*o.positional, *star))}):"]
     lines += [f"    {n}_t = isinstance({n}, Tensor)" for n in inputs]
@@ -246,7 +258,7 @@ def _compiled(o: Description, env: dict[str, Any]) -> Any:
         "    frame = getframe(1)",
         "    while frame.f_globals.get('__package__') in own and frame.f_back is not None:",
         "        frame = frame.f_back",
-        f"    node = Node(op, ({parents}), ({slots}) if {any_slot} else None, ({''.join(kept(n) + ', ' for n in o.names)}),",
+        f"    node = Node(op, ({parents}), ({slots}) if {any_slot} else None, ({''.join(if_needed(n, kept(n)) + ', ' for n in o.names)}),",
         f"                {'(' + ', '.join(counted) + ',)' if any(c != 'None' for c in counted) else 'None'}, ((_out.shape, _out.dtype),), frame.f_code, frame.f_lasti)",
         "    t = make(Tensor)",
         "    t._data = _out",

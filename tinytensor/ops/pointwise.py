@@ -58,7 +58,7 @@ def mul(x: Array, y: Array) -> Any:
     return binary(_MUL, x, y, "mul", np.multiply)
 
 
-@mul.rule
+@mul.rule(x="y", y="x")
 def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     return mul(g, y) if needs[0] else None, mul(g, x) if needs[1] else None
 
@@ -68,7 +68,7 @@ def _div(x: Array, y: Array) -> Any:
     return binary(_DIV, x, y, "div", None)
 
 
-@_div.rule
+@_div.rule(x="y")
 def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     d = _div(g, y)
     return d, neg(mul(d, _div(x, y))) if needs[1] else None

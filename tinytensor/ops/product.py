@@ -37,7 +37,7 @@ def _matmul(x: Array, y: Array) -> Any:
     return _product(x, y)
 
 
-@_matmul.rule
+@_matmul.rule(x="y", y="x")
 def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     return _matmul(g, matrix_transpose(y)) if needs[0] else None, _matmul(matrix_transpose(x), g) if needs[1] else None
 
@@ -104,7 +104,7 @@ def _dot(x: Array, y: Array) -> Any:
     return _kernels.dot(cast_to(x, dtype, "dot"), cast_to(y, dtype, "dot"))
 
 
-@_dot.rule
+@_dot.rule(x="y", y="x")
 def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     return mul(g, y) if needs[0] else None, mul(g, x) if needs[1] else None
 
@@ -127,10 +127,11 @@ def _linear(x: Array, weight: Array, bias: Array | None) -> Any:
     return y if x.ndim > 1 else y.reshape(-1)
 
 
-@_linear.rule
-def _(g: Any, x: Any, weight: Any, needs: Any) -> Any:
-    count = math.prod(x.shape[:-1])
-    rows, ups = reshape(x, (count, x.shape[-1])), reshape(g, (count, g.shape[-1]))
+@_linear.rule(x="weight", weight="x")
+def _(g: Any, x: Any, x_shape: Any, weight: Any, needs: Any) -> Any:
+    count = math.prod(x_shape[:-1])
+    ups = reshape(g, (count, g.shape[-1]))
+    rows = reshape(x, (count, x_shape[-1])) if needs[1] else None
     return (
         _matmul(g if g.ndim > 1 else ups, weight) if needs[0] else None,
         # x^T g, seen transposed: the memory order of a weight that Linear stored by input
