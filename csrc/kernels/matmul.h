@@ -112,10 +112,15 @@ static F(gemm_plan) F(plan)(const tt_gemm_args *g, int threads) {
     return p;
 }
 
-/* scratch: one packed block of B for all threads, and a panel of A for each */
+/* panels of B that one thread packs at a time */
+TT_INLINE ptrdiff_t F(panels_each)(const tt_gemm_args *g, int threads) {
+    ptrdiff_t each = ((g->n + NR - 1) / NR + threads - 1) / threads;
+    return each < NC / NR ? each : NC / NR;
+}
+/* scratch: a panel of A and a block of B for each thread; enough for fewer threads, too, if the system gives no more */
 static size_t F(gemm_scratch)(const tt_gemm_args *g, int threads) {
-    ptrdiff_t kc = g->k < KC ? g->k : KC, cols = (g->n + NR - 1) / NR * NR, nc = (ptrdiff_t)threads * NC;
-    return (size_t)(kc * ((cols < nc ? cols : nc) + NR + MR * threads)) * sizeof(real) + (size_t)(threads + 2) * 128;
+    ptrdiff_t kc = g->k < KC ? g->k : KC, panels = (g->n + NR - 1) / NR, most = (ptrdiff_t)threads * (NC / NR);
+    return (size_t)(kc * (MR * threads + NR * ((panels < most ? panels : most) + threads))) * sizeof(real) + (size_t)(threads + 2) * 128;
 }
 
 /* what member `thread` of `threads` does; every member walks the same blocks, so they meet at the same barriers */
@@ -127,11 +132,15 @@ static void F(gemm_part)(const tt_gemm_args *g, void *scratch, int thread, int t
     real *pa = (real *)scratch + thread * ((kc * MR + 15) / 16 * 16), *pb = (real *)scratch + threads * ((kc * MR + 15) / 16 * 16);
     const int direct = p.row_tiles == 1 && g->b_col == 1; /* nothing of B is used twice: read it where it is */
     const int share = p.by_rows && threads > 1 && !direct;
-    const ptrdiff_t npanels = (ptrdiff_t)threads * NC / NR;
+    const ptrdiff_t each = F(panels_each)(g, threads), npanels = each * threads;
     for (ptrdiff_t j0 = 0; j0 < p.panels; j0 += npanels) {
         const ptrdiff_t j1 = j0 + npanels < p.panels ? j0 + npanels : p.panels, nj = j1 - j0;
         /* panels that this thread packs; those it multiplies are the same, or all of them when rows are divided */
         const ptrdiff_t mine0 = j0 + nj * thread / threads, mine1 = j0 + nj * (thread + 1) / threads;
+        /* rows divided: one block in the order of its panels, and barriers around it; else each thread has its own place,
+           as the others may be a block ahead or behind */
+        real *const block = share ? pb : pb + thread * each * kc * NR;
+        const ptrdiff_t first = share ? j0 : mine0;
         const ptrdiff_t c0 = p.by_rows ? j0 : mine0, c1 = p.by_rows ? j1 : mine1;
         const ptrdiff_t t0 = p.by_rows ? p.row_tiles * thread / threads : 0, t1 = p.by_rows ? p.row_tiles * (thread + 1) / threads : p.row_tiles;
         for (ptrdiff_t k0 = 0; k0 < g->k; k0 += KC) {
@@ -140,7 +149,7 @@ static void F(gemm_part)(const tt_gemm_args *g, void *scratch, int thread, int t
             if (!direct)
                 for (ptrdiff_t j = mine0; j < mine1; j++) {
                     ptrdiff_t w = g->n - j * NR < NR ? g->n - j * NR : NR;
-                    F(pack)(kk, w, NR, B + k0 * g->b_row + j * NR * g->b_col, g->b_col, g->b_row, pb + (j - j0) * kc * NR);
+                    F(pack)(kk, w, NR, B + k0 * g->b_row + j * NR * g->b_col, g->b_col, g->b_row, block + (j - first) * kc * NR);
                 }
             if (share) tt_barrier();
             for (ptrdiff_t t = t0; t < t1; t++) {
@@ -150,7 +159,7 @@ static void F(gemm_part)(const tt_gemm_args *g, void *scratch, int thread, int t
                     const ptrdiff_t w = g->n - j * NR < NR ? g->n - j * NR : NR;
                     const int nv = (int)((w + TT_LANES - 1) / TT_LANES), tail = (int)(w - (nv - 1) * TT_LANES);
                     const int masked = direct && tail < TT_LANES;
-                    F(tiles)[mr - 1][nv - 1][masked](kk, pa, direct ? B + k0 * g->b_row + j * NR : pb + (j - j0) * kc * NR, direct ? g->b_row : NR,
+                    F(tiles)[mr - 1][nv - 1][masked](kk, pa, direct ? B + k0 * g->b_row + j * NR : block + (j - first) * kc * NR, direct ? g->b_row : NR,
                                                      C + i0 * g->c_row + j * NR, g->c_row, tail, load, last && bias ? bias + j * NR : NULL);
                 }
             }

@@ -137,6 +137,18 @@ def test_threads_change_no_bit(m: int, k: int, n: int, dtype: str, threads: int)
         same_bits(tt.matmul(np.asfortranarray(a), np.asfortranarray(b)), one)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("m,k,n", [(2, 512, 1024), (30, 300, 1700), (5, 40, 5000)])
+def test_threads_do_not_wait_for_each_other_between_blocks_of_columns(m: int, k: int, n: int, threads: int) -> None:
+    a, b = operands(m, k, n, "float64")
+    b = np.asfortranarray(b)  # packed, in more than one block, whose panels divide unevenly
+    with tt.threads(1):
+        one = tt.matmul(a, b)
+    with tt.threads(threads):
+        for _ in range(60):
+            same_bits(tt.matmul(a, b), one)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_batches_are_their_own_products(dtype: str) -> None:
     rng = np.random.default_rng(0)

@@ -39,7 +39,9 @@ def test_digits_have_the_rows_they_need(tmp_path, count, wrong, rows):
     images = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype=np.uint8)
     plot_digits(images, labels, predictions, tmp_path / "digits.png")
     halves = 1 if wrong == 0 else 2
-    assert size(tmp_path / "digits.png") == (1056, int(110 * (0.3 + 0.5 * halves + 1.16 * rows)))
+    width, height = size(tmp_path / "digits.png")
+    assert width == 1056
+    assert abs(height - 110 * (0.3 + 0.5 * halves + 1.16 * rows)) <= 1  # matplotlib's versions round differently
 
 
 def test_running_mean_uses_the_last_values():
