@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from tinytensor.printing import indent_lines
 
 NAN, INF = float("nan"), float("inf")
 
@@ -74,7 +73,3 @@ def test_lines_are_wrapped_and_aligned() -> None:
     assert np.allclose(
         [float(v) for v in body[8 : body.index("]")].replace("\n", "").split(",")], np.linspace(-1, 1, 40), atol=6e-5
     )
-
-
-def test_indent_lines() -> None:
-    assert indent_lines("a\nb\nc", 2) == "a\n  b\n  c"

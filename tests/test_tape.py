@@ -666,3 +666,26 @@ def test_an_input_is_kept_only_for_a_gradient_that_needs_it(op: Any) -> None:
     constant.mul_(5.0)
     with pytest.raises(RuntimeError, match="changed in place"):
         z.sum().backward()
+
+
+def test_threads_may_make_the_first_call_of_an_op_together() -> None:
+    from tinytensor.op import op
+
+    for _ in range(30):
+
+        def double(x: Any, by: float = 2.0) -> Any:
+            return tt.mul(x, by)
+
+        double.__annotations__ = {"x": "Array"}
+        doubled, start, results = op(double), threading.Barrier(4), []
+
+        def call(doubled: Any = doubled, start: Any = start, results: Any = results) -> None:
+            start.wait()
+            results.append(doubled(tt.ones(2)).tolist())
+
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert results == [[2.0, 2.0]] * 4

@@ -143,7 +143,8 @@ def _callable(o: Description) -> Callable[..., Any]:
 
     def written_out() -> Callable[..., Any]:
         full = _compiled(o, env)
-        call.__code__, call.__defaults__, call.__kwdefaults__ = full.__code__, full.__defaults__, full.__kwdefaults__
+        # the code last: another thread may call in between
+        call.__defaults__, call.__kwdefaults__, call.__code__ = full.__defaults__, full.__kwdefaults__, full.__code__
         return cast("Callable[..., Any]", call)
 
     def rule(function: Callable[..., Any] | None = None, /, **when: str) -> Any:
@@ -277,8 +278,9 @@ def _executed(o: Description, lines: list[str], env: dict[str, Any]) -> Any:
     text = "\n".join(lines)
     if text not in _CODE:  # ops of one signature share their code: compiling is most of the import time
         _CODE[text] = compile(text, "<tinytensor op>", "exec")
-    exec(_CODE[text], env)
-    call = env.pop("call")
+    made: dict[str, Any] = {}  # not env, which another thread may be filling, too
+    exec(_CODE[text], env, made)
+    call = made["call"]
     call.__code__ = call.__code__.replace(co_name=o.__name__)
     call.__defaults__, call.__kwdefaults__ = o.forward.__defaults__, o.forward.__kwdefaults__
     return call

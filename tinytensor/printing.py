@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,9 +93,3 @@ def tensor_repr(t: Tensor) -> str:
     elif t._requires:
         suffix.append("requires_grad=True")
     return prefix + ", ".join([body, *suffix]) + ")"
-
-
-def indent_lines(text: str, by: int) -> str:
-    """`text` with every line but the first moved right."""
-    first, *rest = text.split("\n")
-    return "\n".join([first, *(textwrap.indent(line, " " * by) for line in rest)])
