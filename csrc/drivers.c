@@ -274,6 +274,33 @@ void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t ba
     }
 }
 
+/* ------------------------------------------------------------------------------------ gradient of a linear layer's activation */
+#define GROUP 32 /* columns, as red_outer takes them */
+typedef struct {
+    const tt_kernels *k;
+    int dtype;
+    const tt_act_grad_args *a;
+} act_job;
+static void act_range(void *ctx, ptrdiff_t begin, ptrdiff_t end) {
+    const act_job *j = ctx;
+    const tt_act_grad_args *a = j->a;
+    const ptrdiff_t size = j->dtype == TT_F32 ? 4 : 8, c = begin * GROUP, w = (end * GROUP < a->n ? end * GROUP : a->n) - c;
+    const char *dz = a->op < 0 ? a->g : a->dz;
+    if (a->op >= 0) {
+        const ptrdiff_t runs = w == a->n ? 1 : a->rows, n = w == a->n ? a->rows * w : w;
+        for (ptrdiff_t r = 0; r < runs; r++) {
+            const ptrdiff_t at = (r * a->n + c) * size;
+            j->k->map[a->op][j->dtype](n, (const char *)a->g + at, (const char *)a->x + at, (const char *)a->y + at, (char *)a->dz + at, a->p);
+        }
+    }
+    if (a->db) j->k->red_outer[TT_SUM][j->dtype](a->rows, w, dz + c * size, a->n, (char *)a->db + c * size);
+}
+void tt_act_grad(const tt_kernels *k, int dtype, const tt_act_grad_args *a) {
+    act_job j = {k, dtype, a};
+    const double cost = a->op < 0 ? 0.5 : 0.5 + tt_map_infos[a->op].cost;
+    tt_parallel(act_range, &j, (a->n + GROUP - 1) / GROUP, tt_threads_for((double)a->rows * (double)a->n * 0.1 * cost * (dtype == TT_F32 ? 1 : 2)));
+}
+
 /* ------------------------------------------------------------------------------------- optimizers, rows by index, random */
 #define STEP 16384
 typedef struct {

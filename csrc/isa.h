@@ -55,10 +55,11 @@ TT_INLINE V_f64 v_min_f64(V_f64 a, V_f64 x) { return _mm512_mask_mov_pd(a, _mm51
 #define TT_NV_f32 2
 #define TT_MR_f64 14
 #define TT_NV_f64 2
-#define TT_KC_f32 384
+#define TT_TILES(T1, T2, T4, T8) T8(1) T4(2) T4(3) T4(4) T2(5) T2(6) T2(7) T2(8) T2(9) T2(10) T2(11) T2(12) T2(13) T2(14)
+#define TT_WIDEST 8, 4, 4, 4
+#define TT_FREE_MASKS 1 /* a masked load costs what a whole one does */
+#define TT_KC_f32 512
 #define TT_KC_f64 256
-#define TT_NC_f32 512
-#define TT_NC_f64 384
 
 #else
 /* ----------------------------------------------- other sets: V is a struct of P parts; the lists below differ by part */
@@ -93,6 +94,8 @@ typedef __m256d tt_part_f64;
 #define TT_NV_f32 1
 #define TT_MR_f64 6
 #define TT_NV_f64 1
+#define TT_TILES(T1, T2, T4, T8) T4(1) T2(2) T2(3) T1(4) T1(5) T1(6)
+#define TT_WIDEST 4, 2, 2
 
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #include <arm_neon.h>
@@ -123,6 +126,8 @@ typedef float64x2_t tt_part_f64;
 #define TT_NV_f32 1
 #define TT_MR_f64 4
 #define TT_NV_f64 1
+#define TT_TILES(T1, T2, T4, T8) T4(1) T2(2) T1(3) T1(4)
+#define TT_WIDEST 4, 2
 
 #elif defined(__SSE2__)
 #include <emmintrin.h>
@@ -155,6 +160,8 @@ typedef __m128d tt_part_f64;
 #define TT_NV_f32 1
 #define TT_MR_f64 2
 #define TT_NV_f64 1
+#define TT_TILES(T1, T2, T4, T8) T2(1) T1(2)
+#define TT_WIDEST 2
 
 #else
 #error "tinytensor: no vector set for this CPU (x86-64 and arm64 are supported)"
@@ -187,10 +194,50 @@ STRUCT_V(float, f32)
 STRUCT_V(double, f64)
 #undef STRUCT_V
 #undef EACH
-#define TT_KC_f32 256
+#define TT_FREE_MASKS 0
+#define TT_KC_f32 512
 #define TT_KC_f64 256
-#define TT_NC_f32 512
-#define TT_NC_f64 256
 #endif
+#define TT_NC_f32 2048
+#define TT_NC_f64 1024
+
+/* d[j * ld + i] = s[i * ls + j]: a small square turned in registers; for packing */
+typedef float tt_quad __attribute__((vector_size(16)));
+typedef double tt_pair __attribute__((vector_size(16)));
+typedef int32_t tt_quad_i __attribute__((vector_size(16)));
+typedef int64_t tt_pair_i __attribute__((vector_size(16)));
+#ifdef __clang__
+#define QUAD(x, y, a, b, c, d) __builtin_shufflevector(x, y, a, b, c, d)
+#define PAIR(x, y, a, b) __builtin_shufflevector(x, y, a, b)
+#else
+#define QUAD(x, y, a, b, c, d) __builtin_shuffle(x, y, (tt_quad_i){a, b, c, d})
+#define PAIR(x, y, a, b) __builtin_shuffle(x, y, (tt_pair_i){a, b})
+#endif
+#define TT_TURN_f32 4
+#define TT_TURN_f64 2
+TT_INLINE void v_turn_f32(const float *s, ptrdiff_t ls, float *d, ptrdiff_t ld) {
+    tt_quad r[4], t[4];
+    for (int i = 0; i < 4; i++) memcpy(&r[i], s + i * ls, sizeof r[i]);
+    t[0] = QUAD(r[0], r[1], 0, 4, 1, 5);
+    t[1] = QUAD(r[2], r[3], 0, 4, 1, 5);
+    t[2] = QUAD(r[0], r[1], 2, 6, 3, 7);
+    t[3] = QUAD(r[2], r[3], 2, 6, 3, 7);
+    r[0] = QUAD(t[0], t[1], 0, 1, 4, 5);
+    r[1] = QUAD(t[0], t[1], 2, 3, 6, 7);
+    r[2] = QUAD(t[2], t[3], 0, 1, 4, 5);
+    r[3] = QUAD(t[2], t[3], 2, 3, 6, 7);
+    for (int i = 0; i < 4; i++) memcpy(d + i * ld, &r[i], sizeof r[i]);
+}
+TT_INLINE void v_turn_f64(const double *s, ptrdiff_t ls, double *d, ptrdiff_t ld) {
+    tt_pair a, b, x, y;
+    memcpy(&a, s, sizeof a);
+    memcpy(&b, s + ls, sizeof b);
+    x = PAIR(a, b, 0, 2);
+    y = PAIR(a, b, 1, 3);
+    memcpy(d, &x, sizeof x);
+    memcpy(d + ld, &y, sizeof y);
+}
+#undef QUAD
+#undef PAIR
 
 #endif

@@ -48,7 +48,10 @@ typedef struct {
     void *c;
     ptrdiff_t c_row;                      /* columns of C are contiguous */
     const void *bias;                     /* NULL or n contiguous values, added after the chain over k */
-    int accumulate;                       /* 1: the chain starts from C, 0: from zero */
+    int add;                              /* 1: C's old value is added after the chain (and the bias) */
+    tt_map_fn act;                        /* NULL, or what makes y (m, n), laid out as C, of C; y may be C */
+    void *y;
+    const double *act_p;
 } tt_gemm_args;
 
 typedef struct {
@@ -138,6 +141,16 @@ int tt_gemm_threads(const tt_gemm_args *a, ptrdiff_t batch);
 size_t tt_gemm_scratch(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, int threads);
 /* offsets: NULL, or for each product those of a, b and c in bytes; scratch: tt_gemm_scratch() bytes */
 void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, const ptrdiff_t *offsets, void *scratch, int threads);
+/* dz (rows, n) = the gradient of activation `op` at x and its value y, times g (op < 0: dz is g and is not written), and its
+   column sums db (n), or NULL: one pass. op: a map of three inputs, or -1. */
+typedef struct {
+    ptrdiff_t rows, n;
+    int op;
+    const void *g, *x, *y;
+    void *dz, *db;
+    const double *p;
+} tt_act_grad_args;
+void tt_act_grad(const tt_kernels *k, int dtype, const tt_act_grad_args *a);
 void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h);
 void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x, const int64_t *index,
                     void *y, double scale, double shift);

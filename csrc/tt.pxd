@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef extern from "tt.h" nogil:
-    enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_DOT, TT_MAX, TT_MIN, TT_where
+    enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_DOT, TT_MAX, TT_MIN, TT_where, TT_add
     enum: TT_LOGSUMEXP
     ctypedef void (*tt_map_fn)(ptrdiff_t n, const void *a, const void *b, const void *c, void *out, const double *p)
     ctypedef struct tt_map_info:
@@ -17,7 +17,19 @@ cdef extern from "tt.h" nogil:
         void *c
         ptrdiff_t c_row
         const void *bias
-        int accumulate
+        int add
+        tt_map_fn act
+        void *y
+        const double *act_p
+    ctypedef struct tt_act_grad_args:
+        ptrdiff_t rows, n
+        int op
+        const void *g
+        const void *x
+        const void *y
+        void *dz
+        void *db
+        const double *p
     ctypedef struct tt_xent_args:
         ptrdiff_t rows, classes
         const void *x
@@ -71,6 +83,7 @@ cdef extern from "tt.h" nogil:
     int tt_gemm_threads(const tt_gemm_args *a, ptrdiff_t batch)
     size_t tt_gemm_scratch(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, int threads)
     void tt_gemm(const tt_kernels *k, int dtype, const tt_gemm_args *a, ptrdiff_t batch, const ptrdiff_t *offsets, void *scratch, int threads)
+    void tt_act_grad(const tt_kernels *k, int dtype, const tt_act_grad_args *a)
     void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h)
     void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x,
                         const int64_t *index, void *y, double scale, double shift)

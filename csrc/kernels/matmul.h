@@ -1,174 +1,253 @@
 /* C (m, n) = A (m, k) @ B (k, n): one fma chain over k ascending for each output, whatever the shape, the blocks, the strides
-   and the threads; NaN and inf follow the arithmetic. C must not overlap A or B. B is packed in panels of NR columns, A in
-   panels of MR rows, so every transpose is only strides. Goto and van de Geijn (2008), with A's panel in L1. */
+   and the threads; NaN and inf follow the arithmetic. C must not overlap A or B. After the chain, in this order: + bias, C's old
+   value + (add), and `act` over each finished run of a row. B is packed in panels of nv vectors, A in tiles of mr rows, unless
+   reading them where they are costs less; transposes are strides. Goto and van de Geijn (2008). */
 
 #define MR CAT(TT_MR, SUFFIX)
 #define NV CAT(TT_NV, SUFFIX)
-#define NR (NV * TT_LANES)
 #define KC CAT(TT_KC, SUFFIX)
 #define NC CAT(TT_NC, SUFFIX)
+#define MC 8 /* row tiles packed at a time */
+#define MAXV 8
 
-/* One register tile: c (mr, <= nv lanes) from packed a (k, mr) and b (k rows, ldb apart). tail: lanes of the last vector;
-   masked: b is the caller's own memory, whose last vector must not be read beyond tail. */
-TT_INLINE void F(tile)(const int mr, const int nv, const int masked, ptrdiff_t k, const real *restrict a, const real *restrict b, ptrdiff_t ldb,
-                       real *restrict c, ptrdiff_t ldc, int tail, int load, const real *restrict bias) {
-    VT acc[MR][NV];
-    for (int i = 0; i < mr; i++)
-        for (int v = 0; v < nv; v++)
-            acc[i][v] = !load ? V(zero)() : v + 1 < nv || tail == TT_LANES ? V(load)(c + i * ldc + v * TT_LANES) : V(load_n)(c + i * ldc + v * TT_LANES, tail);
-    for (ptrdiff_t p = 0; p < k; p++, a += mr, b += ldb) {
-        VT bv[NV];
-        for (int v = 0; v < nv; v++) bv[v] = masked && v + 1 == nv ? V(load_n)(b + v * TT_LANES, tail) : V(load)(b + v * TT_LANES);
-        _Pragma("GCC unroll 16") for (int i = 0; i < mr; i++) {
-            VT av = V(set)(a[i]);
-            for (int v = 0; v < nv; v++) acc[i][v] = V(fma)(av, bv[v], acc[i][v]);
+/* One register tile: c (mr, nv vectors) from a, whose row i is at a + i (rows = 0) or a + i * a_row (rows = 1), a_col apart
+   along k, and b (k rows, ldb apart). load: the chain goes on from c. tail: lanes of the last vector, where masks are free; else
+   all vectors are whole. */
+#define EACH_ROW _Pragma("GCC unroll 16") for (int i = 0; i < mr; i++) /* unrolled, or the accumulators live in memory */
+#define EACH_VECTOR _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++)
+#define LOAD(p) (TT_FREE_MASKS && v + 1 == nv ? V(load_n)((p) + v * TT_LANES, tail) : V(load)((p) + v * TT_LANES))
+TT_INLINE void F(tile)(const int mr, const int nv, const int rows, ptrdiff_t k, const real *restrict a, ptrdiff_t a_row, ptrdiff_t a_col,
+                       const real *restrict b, ptrdiff_t ldb, real *restrict c, ptrdiff_t ldc, int tail, int load) {
+    VT acc[MR][MAXV], bv[MAXV];
+    (void)tail;
+    if (load) {
+        EACH_ROW EACH_VECTOR acc[i][v] = LOAD(c + i * ldc);
+    } else {
+        EACH_ROW EACH_VECTOR acc[i][v] = V(zero)();
+    }
+    ptrdiff_t p = 0;
+    if (rows) { /* three rows to a pointer: as many as an address can tell apart by a stride */
+        const real *row[MR / 3 + 1];
+        _Pragma("GCC unroll 8") for (int q = 0; 3 * q < mr; q++) row[q] = a + 3 * q * a_row;
+        for (; p + 4 <= k; p += 4, b += 4 * ldb) {
+            _Pragma("GCC unroll 4") for (int u = 0; u < 4; u++) {
+                EACH_VECTOR bv[v] = LOAD(b + u * ldb);
+                EACH_ROW {
+                    VT av = V(set)(row[i / 3][i % 3 * a_row + u]);
+                    EACH_VECTOR acc[i][v] = V(fma)(av, bv[v], acc[i][v]);
+                }
+            }
+            _Pragma("GCC unroll 8") for (int q = 0; 3 * q < mr; q++) row[q] += 4;
+        }
+        a += p;
+    }
+    for (; p < k; p++, a += a_col, b += ldb) {
+        EACH_VECTOR bv[v] = LOAD(b);
+        EACH_VECTOR __builtin_prefetch(b + 8 * ldb + v * TT_LANES);
+        EACH_ROW {
+            VT av = V(set)(a[rows ? i * a_row : i]);
+            EACH_VECTOR acc[i][v] = V(fma)(av, bv[v], acc[i][v]);
         }
     }
-    for (int i = 0; i < mr; i++)
-        for (int v = 0; v < nv; v++) {
-            real *o = c + i * ldc + v * TT_LANES;
-            int last = v + 1 == nv && tail < TT_LANES;
-            VT r = acc[i][v];
-            if (bias) r = V(add)(r, last ? V(load_n)(bias + v * TT_LANES, tail) : V(load)(bias + v * TT_LANES));
-            if (last) V(store_n)(o, r, tail);
-            else V(store)(o, r);
-        }
+    EACH_ROW EACH_VECTOR {
+        if (TT_FREE_MASKS && v + 1 == nv) V(store_n)(c + i * ldc + v * TT_LANES, acc[i][v], tail);
+        else V(store)(c + i * ldc + v * TT_LANES, acc[i][v]);
+    }
 }
+#undef LOAD
+#undef EACH_ROW
+#undef EACH_VECTOR
 
-typedef void (*F(tile_fn))(ptrdiff_t k, const real *a, const real *b, ptrdiff_t ldb, real *c, ptrdiff_t ldc, int tail, int load, const real *bias);
-#define TILE(mr, nv, masked)                                                                                             \
-    static void F(tile_##mr##_##nv##_##masked)(ptrdiff_t k, const real *a, const real *b, ptrdiff_t ldb, real *c, ptrdiff_t ldc, int tail, int load, const real *bias) { \
-        F(tile)(mr, nv, masked, k, a, b, ldb, c, ldc, tail, load, bias);                                                 \
+typedef void (*F(tile_fn))(ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t ldb, real *c, ptrdiff_t ldc, int tail, int load);
+#define TILE_(mr, nv, rows)                                                                                              \
+    static void F(tile_##mr##_##nv##_##rows)(ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t ldb, real *c, ptrdiff_t ldc, int tail, int load) { \
+        F(tile)(mr, nv, rows, k, a, a_row, a_col, b, ldb, c, ldc, tail, load);                                           \
     }
-#define TILE_NAMES(mr, nv) {F(tile_##mr##_##nv##_0), F(tile_##mr##_##nv##_1)}
-#if TT_NV_f32 == 2
-#define TILES(mr) TILE(mr, 1, 0) TILE(mr, 1, 1) TILE(mr, 2, 0) TILE(mr, 2, 1)
-#define TILE_ROW(mr) {TILE_NAMES(mr, 1), TILE_NAMES(mr, 2)}
-#else
-#define TILES(mr) TILE(mr, 1, 0) TILE(mr, 1, 1)
-#define TILE_ROW(mr) {TILE_NAMES(mr, 1)}
-#endif
-TILES(1) TILES(2)
-#if TT_MR_f32 > 2
-TILES(3) TILES(4)
-#endif
-#if TT_MR_f32 > 4
-TILES(5) TILES(6)
-#endif
-#if TT_MR_f32 > 6
-TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
-#endif
-static const F(tile_fn) F(tiles)[MR][NV][2] = {
-    TILE_ROW(1), TILE_ROW(2),
-#if TT_MR_f32 > 2
-    TILE_ROW(3), TILE_ROW(4),
-#endif
-#if TT_MR_f32 > 4
-    TILE_ROW(5), TILE_ROW(6),
-#endif
-#if TT_MR_f32 > 6
-    TILE_ROW(7), TILE_ROW(8), TILE_ROW(9), TILE_ROW(10), TILE_ROW(11), TILE_ROW(12), TILE_ROW(13), TILE_ROW(14),
-#endif
-};
+#define TILE(mr, nv) TILE_(mr, nv, 0) TILE_(mr, nv, 1)
+#define PAIR(mr, nv) {F(tile_##mr##_##nv##_0), F(tile_##mr##_##nv##_1)}
+#define T1(mr) TILE(mr, 1)
+#define T2(mr) T1(mr) TILE(mr, 2)
+#define T4(mr) T2(mr) TILE(mr, 3) TILE(mr, 4)
+#define T8(mr) T4(mr) TILE(mr, 5) TILE(mr, 6) TILE(mr, 7) TILE(mr, 8)
+#define N1(mr) {PAIR(mr, 1)},
+#define N2(mr) {PAIR(mr, 1), PAIR(mr, 2)},
+#define N4(mr) {PAIR(mr, 1), PAIR(mr, 2), PAIR(mr, 3), PAIR(mr, 4)},
+#define N8(mr) {PAIR(mr, 1), PAIR(mr, 2), PAIR(mr, 3), PAIR(mr, 4), PAIR(mr, 5), PAIR(mr, 6), PAIR(mr, 7), PAIR(mr, 8)},
+TT_TILES(T1, T2, T4, T8)
+static const F(tile_fn) F(tiles)[MR][MAXV][2] = {TT_TILES(N1, N2, N4, N8)};
 #undef TILE
-#undef TILES
-#undef TILE_ROW
-#undef TILE_NAMES
+#undef TILE_
+#undef PAIR
+#undef T1
+#undef T2
+#undef T4
+#undef T8
+#undef N1
+#undef N2
+#undef N4
+#undef N8
 
-/* a (w, k) with any strides -> p (k, width), columns beyond w are zero */
-static void F(pack)(ptrdiff_t k, ptrdiff_t w, ptrdiff_t width, const real *a, ptrdiff_t a_w, ptrdiff_t a_k, real *p) {
-    if (a_w == 1 && w == width) {
-        for (ptrdiff_t i = 0; i < k; i++) memcpy(p + i * width, a + i * a_k, (size_t)width * sizeof(real));
+/* a (w, k) with any strides -> p (k, width); columns beyond w are zero */
+static void F(pack)(ptrdiff_t k, ptrdiff_t w, ptrdiff_t width, const real *restrict a, ptrdiff_t a_w, ptrdiff_t a_k, real *restrict p) {
+    if (a_w == 1) {
+        const ptrdiff_t whole = w / TT_LANES * TT_LANES;
+        const int rest = (int)(w - whole), to = (int)(width - whole < TT_LANES ? width - whole : TT_LANES);
+        for (ptrdiff_t i = 0; i < k; i++, a += a_k, p += width) {
+            for (ptrdiff_t j = 0; j < whole; j += TT_LANES) V(store)(p + j, V(load)(a + j));
+            if (whole < width) V(store_n)(p + whole, V(load_n)(a + whole, rest), to);
+            for (ptrdiff_t j = whole + TT_LANES; j < width; j += TT_LANES) V(store)(p + j, V(zero)());
+        }
         return;
     }
-    ptrdiff_t i = 0;
-    for (; i + 8 <= k; i += 8) /* eight at a time: contiguous reads along k stay in cache for the strided writes */
-        for (ptrdiff_t j = 0; j < w; j++) {
-            const real *s = a + i * a_k + j * a_w;
-            real *d = p + i * width + j;
-            for (int u = 0; u < 8; u++) d[u * width] = s[u * a_k];
+    ptrdiff_t j = 0;
+    if (a_k == 1) /* small squares turned in registers */
+        for (; j + CAT(TT_TURN, SUFFIX) <= w; j += CAT(TT_TURN, SUFFIX)) {
+            const real *s = a + j * a_w;
+            real *d = p + j;
+            ptrdiff_t i = 0;
+            for (; i + CAT(TT_TURN, SUFFIX) <= k; i += CAT(TT_TURN, SUFFIX)) V(turn)(s + i, a_w, d + i * width, width);
+            for (; i < k; i++)
+                for (int u = 0; u < CAT(TT_TURN, SUFFIX); u++) d[i * width + u] = s[u * a_w + i];
         }
-    for (; i < k; i++)
-        for (ptrdiff_t j = 0; j < w; j++) p[i * width + j] = a[i * a_k + j * a_w];
-    if (w < width)
-        for (i = 0; i < k; i++)
-            for (ptrdiff_t j = w; j < width; j++) p[i * width + j] = 0;
+    for (; j < w; j++)
+        for (ptrdiff_t i = 0; i < k; i++) p[i * width + j] = a[i * a_k + j * a_w];
+    for (; j < width; j++)
+        for (ptrdiff_t i = 0; i < k; i++) p[i * width + j] = 0;
+}
+
+/* c += t (+ bias): a product added to what was there, rounded as if it had been stored first */
+static void F(add_tile)(ptrdiff_t m, ptrdiff_t n, const real *restrict t, ptrdiff_t ldt, const real *restrict bias, real *restrict c, ptrdiff_t ldc) {
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++) c[i * ldc + j] += bias ? t[i * ldt + j] + bias[j] : t[i * ldt + j];
+}
+
+static void F(copy)(ptrdiff_t m, ptrdiff_t n, const real *restrict from, ptrdiff_t ld_from, real *restrict to, ptrdiff_t ld_to) {
+    for (ptrdiff_t i = 0; i < m; i++)
+        for (ptrdiff_t j = 0; j < n; j++) to[i * ld_to + j] = from[i * ld_from + j];
 }
 
 typedef struct {
-    ptrdiff_t row_tiles, mr, panels;
-    int by_rows;
+    ptrdiff_t row_tiles, panels, kc; /* kc: of a block */
+    int mr, nv;
+    int by_rows, a_rows, a_direct, b_direct;
 } F(gemm_plan);
 
-/* rows are divided into tiles of nearly equal height; threads take rows or columns, whichever leaves less idle */
+TT_INLINE ptrdiff_t F(parts)(ptrdiff_t n, ptrdiff_t of) { return (n + of - 1) / of; }
+
+/* Tiles of nearly equal height and panels of nearly equal width; threads take rows or columns, whichever costs less. */
 static F(gemm_plan) F(plan)(const tt_gemm_args *g, int threads) {
-    F(gemm_plan) p;
-    p.row_tiles = (g->m + MR - 1) / MR;
-    p.mr = (g->m + p.row_tiles - 1) / p.row_tiles;
-    p.row_tiles = (g->m + p.mr - 1) / p.mr;
-    p.panels = (g->n + NR - 1) / NR;
-    ptrdiff_t rows = (p.row_tiles + threads - 1) / threads * threads, cols = (p.panels + threads - 1) / threads * threads;
-    p.by_rows = (double)p.row_tiles / (double)rows > (double)p.panels / (double)cols || (p.row_tiles >= 8 * threads && rows * p.panels <= cols * p.row_tiles);
+    static const unsigned char widest[] = {TT_WIDEST};
+    F(gemm_plan) p = {.kc = g->add || g->k < KC ? g->k : (F(parts)(g->k, F(parts)(g->k, KC)) + 7) / 8 * 8};
+    const ptrdiff_t vectors = F(parts)(g->n, TT_LANES), elements = g->k * g->n;
+    /* vector operations of the busiest thread; packing costs about 1/4 of one for an element of A, 1/8 for one of B */
+    ptrdiff_t rows = F(parts)(g->m, threads), columns = F(parts)(vectors, threads);
+    const double turn = g->b_col == 1 ? 2 : 8;
+    const double by_rows = (double)rows * ((double)vectors + 0.25) + turn * (double)vectors, by_cols = (double)g->m * ((double)columns + 0.25) + turn * (double)columns;
+    p.by_rows = by_rows < by_cols;
+    if (p.by_rows) columns = vectors;
+    else rows = g->m;
+    p.mr = (int)F(parts)(rows, F(parts)(rows, MR));
+    const int most = p.mr <= (int)sizeof widest ? widest[p.mr - 1] : NV;
+    p.nv = (int)F(parts)(columns, F(parts)(columns, most));
+    p.row_tiles = F(parts)(g->m, p.mr);
+    p.panels = F(parts)(vectors, p.nv);
+    const ptrdiff_t tiles = F(parts)(p.row_tiles, p.by_rows ? threads : 1), panels = F(parts)(p.panels, p.by_rows ? 1 : threads);
+    /* reading in place: B where it is small or used once or twice, A where few panels use it, unless its rows share cache sets */
+    p.b_direct = g->b_col == 1 && (tiles <= 2 || (elements <= 8192 && g->b_row * (ptrdiff_t)sizeof(real) % 1024 != 0) || elements <= 4096);
+    const ptrdiff_t step = (g->a_row == 1 ? g->a_col : g->a_row) * (ptrdiff_t)sizeof(real);
+    p.a_rows = g->a_row != 1 && p.mr > 1;
+    p.a_direct = p.mr == 1 || (g->a_row == 1 && (panels <= 2 || (panels <= 8 && p.kc <= 128)) && step % 1024 != 0) || (g->a_col == 1 && panels <= 2 && step % 1024 != 0);
+    if (!p.a_direct) p.a_rows = 0;
     return p;
 }
-
-/* panels of B that one thread packs at a time */
-TT_INLINE ptrdiff_t F(panels_each)(const tt_gemm_args *g, int threads) {
-    ptrdiff_t each = ((g->n + NR - 1) / NR + threads - 1) / threads;
-    return each < NC / NR ? each : NC / NR;
+TT_INLINE ptrdiff_t F(aligned)(ptrdiff_t n) { return (n + 63) / 64 * 64; }
+/* elements of scratch: a block of packed A and one of packed B for each thread; sharing B costs more than packing it again */
+TT_INLINE ptrdiff_t F(a_block)(const F(gemm_plan) *p, int threads) {
+    ptrdiff_t tiles = F(parts)(p->row_tiles, p->by_rows ? threads : 1);
+    return p->a_direct ? 0 : F(aligned)((tiles < MC ? tiles : MC) * p->mr * p->kc);
 }
-/* scratch: a panel of A and a block of B for each thread; enough for fewer threads, too, if the system gives no more */
+TT_INLINE ptrdiff_t F(panels_each)(const F(gemm_plan) *p, int threads) {
+    ptrdiff_t panels = p->by_rows ? p->panels : F(parts)(p->panels, threads), most = NC / (p->nv * TT_LANES);
+    return panels < most ? panels : most;
+}
+TT_INLINE ptrdiff_t F(b_block)(const F(gemm_plan) *p, int threads) {
+    return F(aligned)((p->b_direct ? !TT_FREE_MASKS : F(panels_each)(p, threads)) * p->nv * TT_LANES * p->kc);
+}
+/* enough for fewer threads, too, if the system gives no more */
 static size_t F(gemm_scratch)(const tt_gemm_args *g, int threads) {
-    ptrdiff_t kc = g->k < KC ? g->k : KC, panels = (g->n + NR - 1) / NR, most = (ptrdiff_t)threads * (NC / NR);
-    return (size_t)(kc * (MR * threads + NR * ((panels < most ? panels : most) + threads))) * sizeof(real) + (size_t)(threads + 2) * 128;
+    ptrdiff_t most = 0;
+    for (int t = 1; t <= threads; t++) {
+        const F(gemm_plan) p = F(plan)(g, t);
+        const ptrdiff_t n = t * (F(a_block)(&p, t) + F(b_block)(&p, t));
+        if (n > most) most = n;
+    }
+    return (size_t)most * sizeof(real);
 }
 
-/* what member `thread` of `threads` does; every member walks the same blocks, so they meet at the same barriers */
+/* whether a panel of w columns is read where it is: also its last vector must be whole, or masked for nothing */
+TT_INLINE int F(in_place)(const F(gemm_plan) *p, ptrdiff_t w) { return p->b_direct && (TT_FREE_MASKS || w % TT_LANES == 0); }
+
+/* what member `thread` of `threads` does */
 static void F(gemm_part)(const tt_gemm_args *g, void *scratch, int thread, int threads) {
     const F(gemm_plan) p = F(plan)(g, threads);
     const real *A = g->a, *B = g->b, *bias = g->bias;
     real *C = g->c;
-    const ptrdiff_t kc = g->k < KC ? g->k : KC;
-    real *pa = (real *)scratch + thread * ((kc * MR + 15) / 16 * 16), *pb = (real *)scratch + threads * ((kc * MR + 15) / 16 * 16);
-    const int direct = p.row_tiles == 1 && g->b_col == 1; /* nothing of B is used twice: read it where it is */
-    const int share = p.by_rows && threads > 1 && !direct;
-    const ptrdiff_t each = F(panels_each)(g, threads), npanels = each * threads;
-    for (ptrdiff_t j0 = 0; j0 < p.panels; j0 += npanels) {
-        const ptrdiff_t j1 = j0 + npanels < p.panels ? j0 + npanels : p.panels, nj = j1 - j0;
-        /* panels that this thread packs; those it multiplies are the same, or all of them when rows are divided */
-        const ptrdiff_t mine0 = j0 + nj * thread / threads, mine1 = j0 + nj * (thread + 1) / threads;
-        /* rows divided: one block in the order of its panels, and barriers around it; else each thread has its own place,
-           as the others may be a block ahead or behind */
-        real *const block = share ? pb : pb + thread * each * kc * NR;
-        const ptrdiff_t first = share ? j0 : mine0;
-        const ptrdiff_t c0 = p.by_rows ? j0 : mine0, c1 = p.by_rows ? j1 : mine1;
-        const ptrdiff_t t0 = p.by_rows ? p.row_tiles * thread / threads : 0, t1 = p.by_rows ? p.row_tiles * (thread + 1) / threads : p.row_tiles;
-        for (ptrdiff_t k0 = 0; k0 < g->k; k0 += KC) {
-            const ptrdiff_t kk = g->k - k0 < KC ? g->k - k0 : KC;
-            const int load = k0 > 0 || g->accumulate, last = k0 + kk == g->k;
-            if (!direct)
-                for (ptrdiff_t j = mine0; j < mine1; j++) {
-                    ptrdiff_t w = g->n - j * NR < NR ? g->n - j * NR : NR;
-                    F(pack)(kk, w, NR, B + k0 * g->b_row + j * NR * g->b_col, g->b_col, g->b_row, block + (j - first) * kc * NR);
+    const ptrdiff_t width = p.nv * TT_LANES, each = F(panels_each)(&p, threads);
+    real *const pa = (real *)scratch + thread * (F(a_block)(&p, threads) + F(b_block)(&p, threads)), *const pb = pa + F(a_block)(&p, threads);
+    const ptrdiff_t t0 = p.by_rows ? p.row_tiles * thread / threads : 0, t1 = p.by_rows ? p.row_tiles * (thread + 1) / threads : p.row_tiles;
+    const ptrdiff_t c0 = p.by_rows ? 0 : p.panels * thread / threads, c1 = p.by_rows ? p.panels : p.panels * (thread + 1) / threads;
+    real sum[MR * MAXV * TT_LANES];
+    for (ptrdiff_t j0 = c0; j0 < c1; j0 += each) {
+        const ptrdiff_t j1 = j0 + each < c1 ? j0 + each : c1;
+        for (ptrdiff_t k0 = 0; k0 < g->k; k0 += p.kc) {
+            const ptrdiff_t kk = g->k - k0 < p.kc ? g->k - k0 : p.kc;
+            const int load = k0 > 0, last = k0 + kk == g->k;
+            for (ptrdiff_t j = j0; j < j1; j++) {
+                const ptrdiff_t w = g->n - j * width < width ? g->n - j * width : width;
+                if (!F(in_place)(&p, w)) F(pack)(kk, w, width, B + k0 * g->b_row + j * width * g->b_col, g->b_col, g->b_row, pb + (p.b_direct ? 0 : j - j0) * kk * width);
+            }
+            for (ptrdiff_t s = t0; s < t1; s += MC) {
+                const ptrdiff_t e = s + MC < t1 ? s + MC : t1;
+                if (!p.a_direct)
+                    for (ptrdiff_t t = s; t < e; t++) {
+                        const ptrdiff_t i0 = t * p.mr, mr = g->m - i0 < p.mr ? g->m - i0 : p.mr;
+                        F(pack)(kk, mr, mr, A + i0 * g->a_row + k0 * g->a_col, g->a_row, g->a_col, pa + (t - s) * p.mr * kk);
+                    }
+                for (ptrdiff_t j = j0; j < j1; j++) {
+                    const ptrdiff_t w = g->n - j * width < width ? g->n - j * width : width;
+                    const int nv = (int)F(parts)(w, TT_LANES), tail = (int)(w - (nv - 1) * TT_LANES);
+                    const int in_place = F(in_place)(&p, w), aside = g->add || (!TT_FREE_MASKS && tail < TT_LANES);
+                    const real *b = in_place ? B + k0 * g->b_row + j * width : pb + (p.b_direct ? 0 : j - j0) * kk * width;
+                    for (ptrdiff_t t = s; t < e; t++) {
+                        const ptrdiff_t i0 = t * p.mr, mr = g->m - i0 < p.mr ? g->m - i0 : p.mr;
+                        const ptrdiff_t next = t + 1 < e ? i0 + mr : s * p.mr, column = (t + 1 < e || j + 1 == j1 ? j : j + 1) * width;
+                        for (ptrdiff_t i = next; i < next + p.mr && i < g->m; i++)
+                            for (ptrdiff_t q = 0; q < width; q += TT_LANES) __builtin_prefetch(C + i * g->c_row + column + q, 1);
+                        const real *a = p.a_direct ? A + i0 * g->a_row + k0 * g->a_col : pa + (t - s) * p.mr * kk;
+                        real *const c = C + i0 * g->c_row + j * width;
+                        if (aside && load) F(copy)(mr, w, c, g->c_row, sum, width);
+                        F(tiles)[mr - 1][nv - 1][p.a_rows](kk, a, g->a_row, p.a_direct ? g->a_col : mr, b, in_place ? g->b_row : width, aside ? sum : c, aside ? width : g->c_row, tail, load);
+                        if (g->add) F(add_tile)(mr, w, sum, width, bias ? bias + j * width : NULL, c, g->c_row);
+                        else if (aside) F(copy)(mr, w, sum, width, c, g->c_row);
+                    }
                 }
-            if (share) tt_barrier();
-            for (ptrdiff_t t = t0; t < t1; t++) {
-                const ptrdiff_t i0 = t * p.mr, mr = g->m - i0 < p.mr ? g->m - i0 : p.mr;
-                if (c0 < c1) F(pack)(kk, mr, mr, A + i0 * g->a_row + k0 * g->a_col, g->a_row, g->a_col, pa);
-                for (ptrdiff_t j = c0; j < c1; j++) {
-                    const ptrdiff_t w = g->n - j * NR < NR ? g->n - j * NR : NR;
-                    const int nv = (int)((w + TT_LANES - 1) / TT_LANES), tail = (int)(w - (nv - 1) * TT_LANES);
-                    const int masked = direct && tail < TT_LANES;
-                    F(tiles)[mr - 1][nv - 1][masked](kk, pa, direct ? B + k0 * g->b_row + j * NR : block + (j - first) * kc * NR, direct ? g->b_row : NR,
-                                                     C + i0 * g->c_row + j * NR, g->c_row, tail, load, last && bias ? bias + j * NR : NULL);
+                if (last && ((bias && !g->add) || g->act)) {
+                    const ptrdiff_t from = j0 * width, n = (j1 * width < g->n ? j1 * width : g->n) - from;
+                    const ptrdiff_t end = e * p.mr < g->m ? e * p.mr : g->m;
+                    for (ptrdiff_t i = s * p.mr; i < end; i++) {
+                        real *z = C + i * g->c_row + from;
+                        if (bias && !g->add)
+                            _Pragma("omp simd") for (ptrdiff_t q = 0; q < n; q++) z[q] += bias[from + q];
+                        if (g->act) g->act(n, z, z, z, (real *)g->y + i * g->c_row + from, g->act_p);
+                    }
                 }
             }
-            if (share) tt_barrier();
         }
     }
 }
 #undef MR
 #undef NV
-#undef NR
 #undef KC
 #undef NC
+#undef MC
+#undef MAXV

@@ -10,6 +10,7 @@ import pytest
 import tinytensor as tt
 from tinytensor import nn
 from tinytensor.nn import functional as F
+from tinytensor.tape import Node
 
 
 def f64(*shape, seed=0):
@@ -380,3 +381,63 @@ def test_every_public_module_and_function_says_what_it_does():
             if inspect.ismodule(entry):
                 continue
             assert entry.__doc__, name
+
+
+# --- fusion -----------------------------------------------------------------------------------------
+
+
+def nodes(t):
+    """How many nodes a tensor's graph has."""
+    seen, open_ = set(), [t.grad_fn]
+    while open_:
+        node = open_.pop()
+        if isinstance(node, Node) and node not in seen:
+            seen.add(node)
+            open_ += node.parents
+    return len(seen)
+
+
+def test_linear_relu_linear_and_cross_entropy_are_three_nodes():
+    model = nn.Sequential(nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 3))
+    assert nodes(F.cross_entropy(model(tt.randn(4, 7)), tt.tensor([0, 1, 2, 0]))) == 3
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [nn.ReLU(), nn.Sigmoid(), nn.Tanh(), nn.GELU(), nn.GELU("tanh"), nn.SiLU(), nn.LeakyReLU(0.1), nn.ELU(0.7), nn.SELU(), nn.Softplus(2, 3)],
+    ids=repr,
+)  # fmt: skip
+def test_sequential_fuses_with_the_same_bits(activation):
+    tt.manual_seed(0)
+    model = nn.Sequential(nn.Linear(7, 5), activation, nn.Linear(5, 3), activation)
+    x = tt.randn(4, 7)
+    together = model(x)
+    apart = x
+    for module in model:
+        apart = module(apart)
+    assert nodes(together) == 2 and nodes(apart) == 4
+    assert together.detach().numpy().tobytes() == apart.detach().numpy().tobytes()
+    grads = []
+    for y in (together, apart):
+        model.zero_grad()
+        y.sum().backward()
+        grads.append([p.grad.numpy().tobytes() for p in model.parameters()])
+    assert grads[0] == grads[1]
+
+
+def test_only_exact_types_fuse():
+    class MyLinear(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) * 2
+
+    class MyReLU(nn.ReLU):
+        def forward(self, x):
+            return super().forward(x) + 1
+
+    x = tt.randn(4, 7)
+    for first, second in ((MyLinear(7, 5), nn.ReLU()), (nn.Linear(7, 5), MyReLU()), (nn.Linear(7, 5), nn.Softmax(1))):
+        got, want = nn.Sequential(first, second)(x), second(first(x))
+        np.testing.assert_array_equal(got.detach().numpy(), want.detach().numpy())
+        assert nodes(got) == nodes(want)
+    with pytest.raises(ValueError, match="approximate"):
+        nn.Sequential(nn.Linear(7, 5), nn.GELU("sharp"))(x)

@@ -16,7 +16,7 @@ import numpy as np
 import tinytensor as tt
 import tinytensor.nn.functional as F
 from tinytensor import _kernels
-from tinytensor.ops import PUBLIC, activation, index, loss, pointwise
+from tinytensor.ops import PUBLIC, activation, index, loss, pointwise, product
 
 # a row is a line
 # fmt: off
@@ -337,6 +337,13 @@ row("linear", lambda x, w, b: x @ w.T + b, "any any any", (
     ((3, 4), (0, 4), (0,)),
 ), scale=12)
 row("linear", lambda x, w: x @ w.T, "any any", (((3, 4), (5, 4)), ((2, 3, 4), (1, 4))), label="no bias", scale=12)
+for _name, _f, _parameters in (
+    ("relu", lambda x: np.maximum(x, 0), ()), ("sigmoid", sigmoid, ()), ("tanh", np.tanh, ()), ("gelu", lambda x: x * normcdf(x), ()), ("gelu_tanh", gelu_tanh, ()),
+    ("silu", lambda x: x * sigmoid(x), ()), ("leaky_relu", lambda x: np.where(x > 0, x, 0.2 * x), (0.2,)), ("elu", lambda x: np.where(x > 0, x, 1.6 * np.expm1(x)), (1.6,)),
+    ("selu", lambda x: SCALE * np.where(x > 0, x, ALPHA * np.expm1(x)), ()), ("softplus", lambda x: np.logaddexp(0, 2 * x) / 2, (2.0, 20.0)),
+):
+    row("linear", lambda x, w, b, f=_f: f(x @ w.T + b), "any any any", (((3, 4), (5, 4), (5,)), ((4,), (5, 4), (5,)), ((2, 3, 4), (5, 4), (5,)), ((0, 4), (5, 4), (5,)), ((3, 0), (2, 0), (2,))),
+        lambda x, w, b, a=_name, p=_parameters: product.linear_activation(x, w, b, a, p), label=_name, scale=20)
 
 # ------------------------------------------------------------------------------------------------------------------ shapes
 row("reshape", lambda x: x.reshape(2, -1 if x.size else 0), "any", (((3, 4),), ((4,),), ((2,),), ((3, 2, 0),)), lambda x: tt.reshape(x, (2, -1) if x.ndim < 3 else (2, 0)), ulps=0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tinytensor.nn import functional as F
 from tinytensor.nn.module import Module
 from tinytensor.tensor import Tensor
@@ -141,3 +144,27 @@ class LogSoftmax(Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
+
+
+_FUSED: dict[type[Module], Callable[[Any], tuple[str, tuple[float, ...]]]] = {
+    ReLU: lambda m: ("relu", ()),
+    Sigmoid: lambda m: ("sigmoid", ()),
+    Tanh: lambda m: ("tanh", ()),
+    GELU: lambda m: ("gelu_tanh" if m.approximate == "tanh" else "gelu", ()),
+    LeakyReLU: lambda m: ("leaky_relu", (float(m.negative_slope),)),
+    ELU: lambda m: ("elu", (float(m.alpha),)),
+    SELU: lambda m: ("selu", ()),
+    SiLU: lambda m: ("silu", ()),
+    Softplus: lambda m: ("softplus", (float(m.beta), float(m.threshold))),
+}
+
+
+def fused(module: Module | None) -> tuple[str, tuple[float, ...]] | None:
+    """Name and parameters of the activation that a Linear before `module` may run in its own pass; None for another module,
+    and for subclasses, which may do something else."""
+    make = _FUSED.get(type(module))  # type: ignore[arg-type]
+    return (
+        None
+        if make is None or (isinstance(module, GELU) and module.approximate not in ("none", "tanh"))
+        else make(module)
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
+from tinytensor.nn.activation import fused
+from tinytensor.nn.linear import Linear
 from tinytensor.nn.module import Module
 
 __all__ = ["Sequential"]
@@ -27,9 +29,19 @@ class Sequential(Module):
             self.add_module(name, module)
 
     def forward(self, x: Any) -> Any:
-        """Return the last module's result; with no modules, x."""
-        for module in self._modules.values():
-            x = module(x)  # type: ignore[misc]  # add_module(None) is never called here
+        """Return the last module's result; with no modules, x. A Linear and the activation behind it run as one op."""
+        modules: list[Any] = list(self._modules.values())
+        behind = iter((*modules[1:], None))
+        skip = False
+        for module in modules:
+            after = next(behind)
+            if skip:
+                skip = False
+            elif type(module) is Linear and (activation := fused(after)) is not None:
+                x = module(x, activation)
+                skip = True
+            else:
+                x = module(x)
         return x
 
     def append(self, module: Module) -> Sequential:

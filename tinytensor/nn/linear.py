@@ -10,6 +10,7 @@ from tinytensor.nn import functional as F
 from tinytensor.nn import init
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
+from tinytensor.ops.product import linear_activation
 from tinytensor.ops.shape import flatten
 from tinytensor.random import Generator
 from tinytensor.tensor import Tensor
@@ -56,10 +57,12 @@ class Linear(Module):
             bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x W^T + b of shape (*, out_features)."""
+    def forward(self, x: Tensor, activation: tuple[str, tuple[float, ...]] | None = None) -> Tensor:
+        """Return x W^T + b of shape (*, out_features), and through `activation`, as Sequential may ask, in the same op."""
         own = self._parameters
         try:
+            if activation is not None:
+                return linear_activation(x, own["weight"], own["bias"], *activation)
             return F.linear(x, own["weight"], own["bias"])
         except (IndexError, RuntimeError, ValueError):
             shape = tuple(x.shape)

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _kernels
 from ..op import Array, op
 from ..tensor import Tensor
-from .pointwise import mul
+from .activation import (
+    elu_grad,
+    gelu_grad,
+    gelu_tanh_grad,
+    leaky_relu_grad,
+    relu_grad,
+    selu_grad,
+    silu_grad,
+    softplus_grad,
+)
+from .pointwise import mul, sigmoid_grad, tanh_grad
 from .promotion import array_of, cast_to, result_type
 from .reduction import sum
 from .shape import matrix_transpose, reshape, unsqueeze
 
 
-def _product(x: Any, y: Any, bias: Any = None) -> Any:
-    try:
-        return _kernels.matmul(x, y, bias)
-    except TypeError:
-        a, b = array_of(x, "matmul"), array_of(y, "matmul")
-        dtype = result_type(a, b) if bias is None else result_type(a, b, bias)
-        if dtype.kind != "f":
-            whole = np.matmul(cast_to(a, dtype, "matmul"), cast_to(b, dtype, "matmul"))
-            return whole if bias is None else whole + cast_to(bias, dtype, "linear")
-        return _kernels.matmul(
-            cast_to(a, dtype, "matmul"),
-            cast_to(b, dtype, "matmul"),
-            None if bias is None else cast_to(bias, dtype, "linear"),
-        )
-
-
 @op
 def _matmul(x: Array, y: Array) -> Any:
-    return _product(x, y)
+    try:
+        return _kernels.matmul(x, y)
+    except TypeError:
+        dtype = result_type(array_of(x, "matmul"), array_of(y, "matmul"))
+        a, b = cast_to(x, dtype, "matmul"), cast_to(y, dtype, "matmul")
+        return _kernels.matmul(a, b) if dtype.kind == "f" else np.matmul(a, b)
 
 
 @_matmul.rule(x="y", y="x")
@@ -121,28 +121,120 @@ def outer(x: Array, y: Array) -> Tensor:
     return mul(unsqueeze(x, 1), y)
 
 
-@op
+class Activation(NamedTuple):
+    """An elementwise function that may follow a product: its kernels, and its gradient as an op."""
+
+    value: int
+    gradient: int
+    keeps_input: bool
+    """Whether the gradient is worked out from what went in, instead of what came out."""
+    grad: Callable[..., Any]
+    """(g, input or value, *parameters)"""
+
+
+def _activation(name: str, keeps_input: bool, grad: Callable[..., Any]) -> Activation:
+    return Activation(_kernels.OPS[name], _kernels.OPS[f"{name}_grad"], keeps_input, grad)
+
+
+ACTIVATIONS = {
+    "relu": _activation("relu", False, relu_grad),
+    "sigmoid": _activation("sigmoid", False, sigmoid_grad),
+    "tanh": _activation("tanh", False, tanh_grad),
+    "gelu": _activation("gelu", True, gelu_grad),
+    "gelu_tanh": _activation("gelu_tanh", True, gelu_tanh_grad),
+    "silu": _activation("silu", True, silu_grad),
+    "leaky_relu": _activation("leaky_relu", True, leaky_relu_grad),
+    "elu": _activation("elu", True, elu_grad),
+    "selu": _activation("selu", True, selu_grad),
+    "softplus": _activation("softplus", True, softplus_grad),
+}
+"""What linear_activation can do in the same pass."""
+
+
+def _affine(x: Any, weight: Any, bias: Any, act: Activation | None = None, parameters: Any = ()) -> Any:
+    """The value, what went into the activation where its gradient wants that, and whether the weight is stored by input."""
+    code, keep = (act.value, act.keeps_input) if act is not None else (-1, False)
+    try:
+        return _kernels.linear(x, weight, bias, code, *_two(parameters), keep)
+    except TypeError:
+        dtype = result_type(x, weight) if bias is None else result_type(x, weight, bias)
+        a, w = cast_to(x, dtype, "linear"), cast_to(weight, dtype, "linear")
+        b = None if bias is None else cast_to(bias, dtype, "linear")
+        if dtype.kind == "f":
+            return _kernels.linear(a, w, b, code, *_two(parameters), keep)
+        return np.matmul(a, w.T) if b is None else np.matmul(a, w.T) + b, None, False
+
+
+def _affine_grad(g: Any, x: Any, weight: Any, turned: bool, needs: Any) -> Any:
+    """The gradients to input, weight and bias from that of the sum, in ops."""
+    if not isinstance(g, Tensor):
+        return _kernels.linear_grad(g, x, weight, None, None, -1, 0.0, 0.0, turned, needs, None)
+    ups = reshape(g, (math.prod(g.shape[:-1]), g.shape[-1]))
+    dw = None
+    if needs[1]:
+        dw = matrix_transpose(_matmul(matrix_transpose(reshape(x, (ups.shape[0], x.shape[-1]))), ups))
+    return _matmul(g if g.ndim > 1 else ups, weight) if needs[0] else None, dw, sum(ups, 0) if needs[2] else None
+
+
+@op(aux=("z", "turned"))
 def _linear(x: Array, weight: Array, bias: Array | None) -> Any:
-    y = _product(x if x.ndim > 1 else x.reshape(1, -1), weight.T, bias)
-    return y if x.ndim > 1 else y.reshape(-1)
+    return _affine(x, weight, bias)
 
 
 @_linear.rule(x="weight", weight="x")
-def _(g: Any, x: Any, x_shape: Any, weight: Any, needs: Any) -> Any:
-    count = math.prod(x_shape[:-1])
-    ups = reshape(g, (count, g.shape[-1]))
-    rows = reshape(x, (count, x_shape[-1])) if needs[1] else None
-    return (
-        _matmul(g if g.ndim > 1 else ups, weight) if needs[0] else None,
-        # x^T g, seen transposed: the memory order of a weight that Linear stored by input
-        matrix_transpose(_matmul(matrix_transpose(rows), ups)) if needs[1] else None,
-        sum(ups, 0) if needs[2] else None,
-    )
+def _(g: Any, x: Any, weight: Any, turned: bool, needs: Any) -> Any:
+    return _affine_grad(g, x, weight, turned, needs)
+
+
+@op(aux=("z", "turned"))
+def _linear_activation(x: Array, weight: Array, bias: Array | None, act: Any, parameters: Any) -> Any:
+    """An activation whose gradient is worked out from its value."""
+    return _affine(x, weight, bias, act, parameters)
+
+
+@_linear_activation.rule(x="weight", weight="x")
+def _(g: Any, x: Any, weight: Any, act: Any, parameters: Any, out: Any, turned: bool, needs: Any) -> Any:
+    if isinstance(g, Tensor):
+        return _affine_grad(act.grad(g, out, *parameters), x, weight, turned, needs)
+    return _kernels.linear_grad(g, x, weight, out, out, act.gradient, *_two(parameters), turned, needs, None)
+
+
+@op(aux=("z", "turned"))
+def _linear_activation_of_input(x: Array, weight: Array, bias: Array | None, act: Any, parameters: Any) -> Any:
+    """An activation whose gradient is worked out from what goes in."""
+    return _affine(x, weight, bias, act, parameters)
+
+
+@_linear_activation_of_input.rule
+def _(g: Any, x: Any, weight: Any, bias: Any, act: Any, parameters: Any, z: Any, turned: bool, needs: Any) -> Any:
+    if isinstance(g, Tensor):
+        return _affine_grad(act.grad(g, _linear(x, weight, bias), *parameters), x, weight, turned, needs)
+    return _kernels.linear_grad(g, x, weight, z, z, act.gradient, *_two(parameters), turned, needs, None)
+
+
+def _two(parameters: tuple[float, ...]) -> tuple[float, float]:
+    p = (*parameters, 0.0, 0.0)
+    return p[0], p[1]
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Tensor:
     """x @ weight^T + bias: x (*, in), weight (out, in), bias (out) or None -> (*, out). One op; the bias is added after each
     product's chain. Gradient: g @ weight to x, g^T @ x to weight, the sum of g to bias. ValueError where shapes do not fit."""
+    _check_linear(x, weight, bias)
+    return _linear(x, weight, bias)
+
+
+def linear_activation(
+    x: Array, weight: Array, bias: Array | None, activation: str, parameters: tuple[float, ...] = ()
+) -> Tensor:
+    """linear and the elementwise `activation` (a name in ACTIVATIONS, with its parameters) as one op, with the bits that
+    the two give one after the other, forward and backward."""
+    _check_linear(x, weight, bias)
+    act = ACTIVATIONS[activation]
+    return (_linear_activation_of_input if act.keeps_input else _linear_activation)(x, weight, bias, act, parameters)
+
+
+def _check_linear(x: Any, weight: Any, bias: Any) -> None:
     if (
         weight.ndim != 2
         or x.ndim == 0
@@ -153,4 +245,3 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Tensor:
         raise ValueError(
             f"linear: expected input (*, in), weight (out, in) and bias (out), got input {tuple(x.shape)}, weight {tuple(weight.shape)} and {want}"
         )
-    return _linear(x, weight, bias)
