@@ -114,12 +114,16 @@ typedef void (*tt_team_task)(void *ctx, int thread, int threads);
 int tt_has_openmp(void);
 int tt_get_threads(void);
 void tt_set_threads(int n);
-int tt_threads_for(double work);                      /* threads worth waking for so much work (about nanoseconds) */
-void tt_set_thread_work(double ns);                    /* ... of which each must have this much; 10000 at first */
+int tt_threads_for(double work);                      /* all threads where they are worth waking for so much work (about nanoseconds), else 1 */
+void tt_set_thread_work(double ns);                    /* ... of which two must have this much each; 10000 at first */
 void tt_parallel(tt_task fn, void *ctx, ptrdiff_t items, int threads);
 void tt_team(tt_team_task fn, void *ctx, int threads); /* `threads` members that may meet at tt_barrier() */
 void tt_barrier(void);
 int tt_seen_threads(int reset);                       /* distinct members that ran in any region since the last reset */
+int tt_set_flush(int mode);                           /* 1: tasks flush subnormals to zero; returns whether this CPU can */
+int tt_get_flush(void);
+uint64_t tt_flush_begin(void);                        /* for a kernel called without tt_team: the state that ... */
+void tt_flush_end(uint64_t before);                   /* ... this gives back */
 
 /* ---- drivers.c: strides, broadcasting, threads; the same for every instruction set */
 typedef struct {

@@ -73,6 +73,10 @@ cdef extern from "tt.h" nogil:
     void tt_set_threads(int n)
     int tt_seen_threads(int reset)
     void tt_set_thread_work(double ns)
+    int tt_set_flush(int mode)
+    int tt_get_flush()
+    uint64_t tt_flush_begin()
+    void tt_flush_end(uint64_t before)
     void tt_map(const tt_kernels *k, int op, int dtype, int ndim, const ptrdiff_t *shape, int inputs,
                 const tt_operand *operands, const tt_operand *out, const double *p)
     size_t tt_reduce_scratch(ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner)

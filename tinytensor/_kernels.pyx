@@ -26,19 +26,14 @@ cdef const tt_kernels *K = NULL
 
 
 def _choose():
-    global K
+    global K, _ISAS
     forced = os.environ.get("TINYTENSOR_ISA", "")
-    names = []
-    while tt_isa_name(len(names)) != NULL:
-        names.append(tt_isa_name(len(names)).decode())
-    if forced:
-        K = tt_find(forced.encode())
-        if K == NULL:
-            runs = [n for n in names if tt_find(n.encode()) != NULL]
-            raise ImportError(f"TINYTENSOR_ISA={forced!r}: this build on this CPU can run {', '.join(runs)}; unset it or set one of these")
-    else:
-        K = tt_best()
-    return names
+    _ISAS = []
+    while tt_isa_name(len(_ISAS)) != NULL:
+        _ISAS.append(tt_isa_name(len(_ISAS)).decode())
+    K = tt_find(forced.encode()) if forced else tt_best()
+    if K == NULL:
+        raise ImportError(f"TINYTENSOR_ISA={forced!r}: this build on this CPU can run {', '.join(isas())}; unset it or set one of these")
 
 
 def isa():
@@ -65,13 +60,11 @@ def get_num_threads():
 
 
 def set_num_threads(int n):
-    if n < 1:
-        raise ValueError(f"set_num_threads: expected at least 1, got {n}")
     tt_set_threads(n)
 
 
 def set_thread_work(double ns=10000):
-    """Nanoseconds of work that a kernel must have for each thread it uses; tests lower it, so that all kernels are divided."""
+    """Nanoseconds of work that a kernel must have for each of two threads; tests lower it, so that all kernels are divided."""
     tt_set_thread_work(ns)
 
 
@@ -80,7 +73,15 @@ def seen_threads(bint reset=False):
     return tt_seen_threads(reset)
 
 
-_ISAS = _choose()
+def set_flush_denormal(bint mode):
+    return bool(tt_set_flush(mode))
+
+
+def get_flush_denormal():
+    return bool(tt_get_flush())
+
+
+_choose()
 OPS = {tt_map_infos[i].name.decode(): i for i in range(TT_MAPS)}
 SUM, PROD, MAX, MIN, SUMSQ, DOT = range(6)
 SOFTMAX, SOFTMAX_GRAD, LOG_SOFTMAX, LOG_SOFTMAX_GRAD, LOGSUMEXP = range(5)
@@ -304,6 +305,7 @@ cdef object run_map(int op, int count, object x, object y, object z, double p0, 
     cdef cnp.npy_intp n
     cdef bint flat = True
     cdef ptrdiff_t total
+    cdef uint64_t state
     p[0] = p0
     p[1] = p1
     for o in range(count):
@@ -370,9 +372,9 @@ cdef object run_map(int op, int count, object x, object y, object z, double p0, 
             if arrays[o] == NULL or cnp.PyArray_SIZE(<cnp.ndarray>arrays[o]) != total:
                 break
         else:  # small and plain: straight to the kernel
-            o = 1 if count > 1 else 0
-            k = 2 if count > 2 else 0
-            K.map[op][dtype](total, data[0], data[o], data[k], cnp.PyArray_DATA(out), p)
+            state = tt_flush_begin()
+            K.map[op][dtype](total, data[0], data[1 if count > 1 else 0], data[2 if count > 2 else 0], cnp.PyArray_DATA(out), p)
+            tt_flush_end(state)
             return out
     for o in range(count):
         if arrays[o] == NULL:
@@ -646,6 +648,7 @@ def scatter_add(cnp.ndarray out not None, index, src):
     cdef cnp.ndarray x = contiguous(src, "scatter_add", dtype), ix = int64s(index, "scatter_add index")
     cdef int64_t *p = <int64_t *>cnp.PyArray_DATA(ix)
     cdef ptrdiff_t i, count = cnp.PyArray_SIZE(ix), width, n
+    cdef uint64_t state
     cdef void *y = cnp.PyArray_DATA(out)
     cdef void *from_ = cnp.PyArray_DATA(x)
     if dtype < 0 or not cnp.PyArray_ISCARRAY(out) or cnp.PyArray_NDIM(out) == 0 or np.shape(x) != np.shape(ix) + np.shape(out)[1:]:
@@ -656,7 +659,9 @@ def scatter_add(cnp.ndarray out not None, index, src):
             raise IndexError(f"scatter_add: index {p[i]} at {i} is outside the {n} rows")
     width = cnp.PyArray_SIZE(out) // n if n else 0
     with nogil:
+        state = tt_flush_begin()
         K.scatter_add[dtype](count, width, p, from_, y)
+        tt_flush_end(state)
     return out
 
 

@@ -1,9 +1,10 @@
-"""How many threads the kernels use: it changes the time, never a bit of the result."""
+"""How many threads the kernels use, which changes the time and never a bit; and whether all of them flush subnormals."""
 
 from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from operator import index
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
 
@@ -40,31 +41,91 @@ if not TYPE_CHECKING:
     _kernels = _load()
 
 
-def _from_environment() -> None:
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb") as f:
+            return f.read().decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
+
+
+def _granted(quota: str, period: str) -> int | None:
+    """CPUs, rounded up; None for no limit ("max", -1) and for what is no number."""
+    try:
+        time, of = int(quota), int(period)
+    except ValueError:
+        return None
+    return -(-time // of) if time > 0 and of > 0 else None
+
+
+def cpu_quota(root: str = "/") -> int | None:
+    """CPUs, rounded up, that the control groups of this process (versions 1 and 2) and all groups above them grant; None: no
+    limit. Files that are missing or malformed limit nothing. root: the folder that holds proc and sys.
+
+    Source: Linux, Documentation/admin-guide/cgroup-v2.rst (cpu.max) and Documentation/scheduler/sched-bwc.rst (cpu.cfs_*).
+    """
+    granted = []
+    for line in _read(os.path.join(root, "proc/self/cgroup")).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if not controllers:
+            mounts = {"", "unified"}
+        elif "cpu" in controllers.split(","):
+            mounts = {controllers, "cpu"}
+        else:
+            continue
+        parts = [part for part in group.split("/") if part]
+        # a container may see its own group at the mount itself, under a name that it has outside
+        for folder in [os.path.join(m, *parts[:n]) for m in mounts for n in range(len(parts), -1, -1)]:
+            at = os.path.join(root, "sys/fs/cgroup", folder)
+            if controllers:
+                values = [_read(f"{at}/cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
+            else:
+                values = _read(f"{at}/cpu.max").split()
+            if len(values) == 2:
+                granted.append(_granted(*values))
+    return min((n for n in granted if n is not None), default=None)
+
+
+def _start() -> None:
     text = os.environ.get("TINYTENSOR_NUM_THREADS", "")
-    if not text:
-        return
-    if not text.isdigit() or int(text) < 1:
-        raise ImportError(f"TINYTENSOR_NUM_THREADS={text!r}: expected a number of at least 1")
-    _kernels.set_num_threads(int(text))
+    if text:
+        if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+            raise ImportError(f"TINYTENSOR_NUM_THREADS={text!r}: expected a number of at least 1")
+        set_num_threads(int(text))
+    elif (most := cpu_quota()) is not None and most < get_num_threads():
+        set_num_threads(most)
 
 
 def get_num_threads() -> int:
-    """Threads that a kernel with enough work uses; at first OMP_NUM_THREADS, TINYTENSOR_NUM_THREADS, or the cores of this
-    process."""
+    """Threads that a kernel with enough work uses. At first TINYTENSOR_NUM_THREADS, or else the least of OMP_NUM_THREADS, the
+    CPUs that this process may run on, and the CPU quota of its control group. In a child made by fork it is 1 if the parent
+    used more, until set_num_threads asks for more."""
     return _kernels.get_num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Use at most n threads (1 to 64). ValueError below 1. Without OpenMP it stays at 1."""
-    _kernels.set_num_threads(n)
+    """Use, and keep, at most n threads for each thread of Python that calls kernels; more than 64 means 64. Those beyond n end: of
+    the calling thread now, of another one with its next kernel. ValueError below 1. Without OpenMP it stays at 1."""
+    if index(n) < 1:
+        raise ValueError(f"set_num_threads: expected at least 1, got {n}")
+    _kernels.set_num_threads(min(n, 64))
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """Whether kernels take subnormal numbers, and results that would be subnormal, for zeros, on all their threads; False at
+    first. What the CPU does outside the kernels stays as it is. Returns whether this CPU can (x86-64 and arm64 do): if not,
+    nothing changes. TypeError for what is no bool."""
+    if not isinstance(mode, bool):
+        raise TypeError(f"set_flush_denormal: expected True or False, got {mode!r}")
+    return _kernels.set_flush_denormal(mode)
 
 
 class threads:
-    """`with tt.threads(n):` at most n threads inside."""
+    """`with tt.threads(n):` at most n threads inside, as by `set_num_threads`; n of at least 1, or ValueError."""
 
     def __init__(self, n: int) -> None:
-        if n < 1:
+        if index(n) < 1:
             raise ValueError(f"threads: expected at least 1, got {n}")
         self.n = n
         self._before: list[int] = []
@@ -93,10 +154,11 @@ def show_config() -> None:
         print(f"threads: {get_num_threads()} (OpenMP)")
     else:
         print("threads: 1 (built without OpenMP)")
+    print(f"subnormals: {'flushed to zero' if _kernels.get_flush_denormal() else 'kept'}")
     if _kernels.fused():
         print("bits: the same on any number of threads, and on avx2 and avx512")
     else:
         print("bits: the same on any number of threads; without fused multiply-add they differ from avx2 and avx512")
 
 
-_from_environment()
+_start()
