@@ -1,6 +1,5 @@
 """Compiles csrc/kernels.c once per instruction set and links it with the Cython bindings. Metadata is in pyproject.toml.
 
-TINYTENSOR_BUILD_OPENMP=0   build single-threaded even where OpenMP exists
 TINYTENSOR_BUILD_WERROR=1   warnings of our own C are errors (CI)
 """
 
@@ -25,16 +24,14 @@ WARN = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
 
 
 class Build(build_ext):
-    def works(self, source: str, flags: list[str], link: bool = False) -> bool:
-        """Whether the compiler takes `flags` for `source`."""
+    def works(self, flags: list[str]) -> bool:
+        """Whether the compiler takes `flags`."""
         folder = tempfile.mkdtemp()
         try:
             path = os.path.join(folder, "try.c")
             with open(path, "w") as f:
-                f.write(source)
-            objects = self.compiler.compile([path], output_dir=folder, extra_postargs=flags)
-            if link:
-                self.compiler.link_executable(objects, os.path.join(folder, "try"), extra_postargs=flags)
+                f.write("int x;")
+            self.compiler.compile([path], output_dir=folder, extra_postargs=["-Werror", *flags])
             return True
         except Exception:
             return False
@@ -43,18 +40,12 @@ class Build(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         werror = ["-Werror"] if os.environ.get("TINYTENSOR_BUILD_WERROR") == "1" else []
-        openmp: list[str] = []
-        if os.environ.get("TINYTENSOR_BUILD_OPENMP", "1") != "0":
-            source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
-            openmp = ["-fopenmp"] if self.works(source, ["-fopenmp"], link=True) else []
-        if not openmp:
-            print("tinytensor: building without OpenMP, single-threaded")
         simd = ["-fopenmp-simd"]
         # GCC jump-threads the clamps of silu-like functions, which keeps their loops from becoming vectors
-        quirks = [f for f in ["-fno-thread-jumps"] if self.works("int x;", ["-Werror", f])]
+        quirks = [f for f in ["-fno-thread-jumps"] if self.works([f])]
         isas = {"generic": ISAS["generic"]}
         for name in ("avx2", "avx512"):
-            if X86 and self.works("int x;", ["-Werror", *ISAS[name]]):
+            if X86 and self.works(ISAS[name]):
                 isas[name] = ISAS[name]
         have = [(f"TT_HAVE_{name.upper()}", "1") for name in isas]
         common = {"include_dirs": ["csrc"], "debug": self.debug, "depends": ext.depends}
@@ -72,12 +63,12 @@ class Build(build_ext):
                 [f"csrc/{source}.c"],
                 output_dir=self.build_temp,
                 macros=have,
-                extra_postargs=BASE + openmp + ISAS["generic"] + WARN + werror,
+                extra_postargs=BASE + ["-pthread"] + ISAS["generic"] + WARN + werror,
                 **common,
             )
         ext.extra_objects = objects
         ext.extra_compile_args = ["-O3", "-std=c11", "-fno-strict-aliasing"]
-        ext.extra_link_args = [*openmp, "-pthread"]
+        ext.extra_link_args = ["-pthread"]
         super().build_extension(ext)
 
 

@@ -1,22 +1,16 @@
-/* The only file that knows OpenMP. Threads divide outputs, so their number never changes a bit; subnormals are kept or flushed on
-   all of them alike. */
+/* A team of threads of our own. They divide outputs, so their number never changes a bit; subnormals are kept or flushed on all
+   of them alike. One caller has the team at a time; another one meanwhile works alone. A member without work looks out for more for
+   SPIN nanoseconds, giving way to whoever wants its core, and then sleeps: see docs/performance.md for what each choice costs. */
+#define _GNU_SOURCE
 #include "tt.h"
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include <time.h>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
-
-int tt_has_openmp(void) {
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
-#endif
-}
 
 /* -------------------------------------------------------------------------------------------------------- subnormals
    Here and not in isa.h: the control register is the same in every set, and tasks of every thread begin and end here. */
@@ -58,121 +52,174 @@ void tt_flush_end(uint64_t before) {
     if (before) set_control(before & ~CHANGED);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- threads */
-static atomic_int wanted = 0;          /* 0: not asked yet */
-static atomic_ullong seen = 0;         /* bit t: member t ran in some region */
+/* -------------------------------------------------------------------------------------------------------------- team */
+typedef struct {
+    _Alignas(64) atomic_uint jobs;         /* how many it was given */
+    atomic_int asleep, cpu;                /* cpu: where it last began a job */
+    int quit;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+} member;
+static struct {
+    pthread_mutex_t lock;                  /* its holder has the team */
+    int made;                              /* members that exist; member 0 is the caller */
+    tt_team_task fn;
+    void *ctx;
+    int threads, flushing;
+    _Alignas(64) atomic_int left;          /* members that have not finished */
+} team = {.lock = PTHREAD_MUTEX_INITIALIZER, .made = 1};
+static member members[TT_MAX_THREADS];
 
-#ifdef _OPENMP
-static atomic_int forked = 0;          /* a child cannot use the pool of threads that stayed with its parent */
-static atomic_int pool_used = 0;
-static _Thread_local int pool = 1;     /* threads that libgomp keeps for the regions of this thread, itself included */
+static atomic_int wanted = 1;
+static atomic_llong spin = 50000;
+static atomic_ullong seen = 0;             /* bit t: member t ran in some region */
 
-/* libgomp keeps them until a smaller region; the next region makes new ones */
-static void release(void) {
-    if (pool > 1 && omp_pause_resource_all(omp_pause_soft) == 0) pool = 1;
-}
-static void after_fork(void) {
-    if (pool > 1) atomic_store(&forked, 1);              /* forked within somebody's region, where nothing is released */
-    else if (atomic_load(&pool_used)) atomic_store(&wanted, 1);
-}
-__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(release, NULL, after_fork); }
-#endif
+int tt_get_threads(void) { return atomic_load_explicit(&wanted, memory_order_relaxed); }
+void tt_set_spin(long long ns) { atomic_store(&spin, ns); }
+int tt_seen_threads(int reset) { return __builtin_popcountll(reset ? atomic_exchange(&seen, 0) : atomic_load(&seen)); }
 
-int tt_get_threads(void) {
-#ifdef _OPENMP
-    if (atomic_load(&forked)) return 1;
-    int n = atomic_load(&wanted);
-    if (n == 0) {
-        n = omp_get_max_threads(); /* OMP_NUM_THREADS */
-        n = n < omp_get_num_procs() ? n : omp_get_num_procs();
-        n = n < 1 ? 1 : n > TT_MAX_THREADS ? TT_MAX_THREADS : n;
-        atomic_store(&wanted, n);
-    }
-    return n;
-#else
-    return 1;
-#endif
-}
-void tt_set_threads(int n) {
-    atomic_store(&wanted, n < 1 ? 1 : n > TT_MAX_THREADS ? TT_MAX_THREADS : n);
-#ifdef _OPENMP
-    if (pool > n) release();
-#endif
-}
-
-int tt_seen_threads(int reset) {
-    int n = __builtin_popcountll(reset ? atomic_exchange(&seen, 0) : atomic_load(&seen));
-    return n;
-}
-
-/* Nanoseconds of work that are worth a thread: waking one costs 1000 to 5000. All threads or one, as libgomp ends those that a
-   smaller region leaves over, and making them again costs 80000; with many, a quarter of that work for each will do. */
+/* nanoseconds of work that are worth a thread */
 static _Atomic double worth = 1e4;
 void tt_set_thread_work(double ns) { atomic_store(&worth, ns < 1 ? 1 : ns); }
 int tt_threads_for(double work) {
     const int most = tt_get_threads();
-    const double n = work / atomic_load(&worth);
-    return n < 2 || 4 * n < most ? 1 : most;
+    const double n = work / atomic_load_explicit(&worth, memory_order_relaxed);
+    return n < 2 ? 1 : n < most ? (int)n : most;
 }
 
-#ifdef _OPENMP
-typedef struct {
-    pthread_mutex_t lock;
-    pthread_cond_t open;
-    int go;
-} gate;
-static void *wait_at_gate(void *p) {
-    gate *g = p;
-    pthread_mutex_lock(&g->lock);
-    while (!g->go) pthread_cond_wait(&g->open, &g->lock);
-    pthread_mutex_unlock(&g->lock);
-    return NULL;
+static long long now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000000000 + t.tv_nsec;
 }
-/* libgomp ends the process when it cannot make a thread, so as many are made first, all alive together, whenever it will make some */
-static int affordable(int n) {
-    if (atomic_load(&forked) || omp_in_parallel()) return 1;
-    if (n <= pool) return n;
-    pthread_t t[TT_MAX_THREADS];
-    gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
-    int made = 0;
-    while (made < n - pool && pthread_create(&t[made], NULL, wait_at_gate, &g) == 0) made++;
-    pthread_mutex_lock(&g.lock);
-    g.go = 1;
-    pthread_cond_broadcast(&g.open);
-    pthread_mutex_unlock(&g.lock);
-    for (int i = 0; i < made; i++) pthread_join(t[i], NULL);
-    return made < n - pool ? 1 : n;
-}
+/* about a microsecond; the other one may wait for this very core, as the system likes to wake a thread where its waker runs */
+#define PAUSES 16
+static void relax(void) {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
+}
 
-static void work_as(tt_team_task fn, void *ctx, int thread, int threads, int flushing) {
-    atomic_fetch_or_explicit(&seen, 1ull << thread, memory_order_relaxed);
+static void work_as(int thread, int threads, tt_team_task fn, void *ctx, int flushing) {
+    const unsigned long long bit = 1ull << thread;
+    if (!(atomic_load_explicit(&seen, memory_order_relaxed) & bit)) atomic_fetch_or_explicit(&seen, bit, memory_order_relaxed);
     const uint64_t before = enter(flushing);
     fn(ctx, thread, threads);
     tt_flush_end(before);
 }
+
+static void wait_for_a_job(member *m, unsigned had) {
+    const long long until = now() + atomic_load_explicit(&spin, memory_order_relaxed);
+    do {
+        for (int i = 0; i < PAUSES; i++) {
+            if (atomic_load_explicit(&m->jobs, memory_order_acquire) != had) return;
+            relax();
+        }
+        sched_yield();
+    } while (now() < until);
+    pthread_mutex_lock(&m->lock);
+    atomic_store(&m->asleep, 1); /* before the look at jobs, as the caller adds a job before its look at asleep */
+    while (atomic_load(&m->jobs) == had) pthread_cond_wait(&m->more, &m->lock);
+    atomic_store(&m->asleep, 0);
+    pthread_mutex_unlock(&m->lock);
+}
+static void *live(void *p) {
+    member *m = p;
+    for (unsigned had = 0;; had++) {
+        wait_for_a_job(m, had);
+        if (m->quit) return NULL;
+#ifdef __linux__
+        atomic_store_explicit(&m->cpu, sched_getcpu(), memory_order_relaxed);
+#endif
+        work_as((int)(m - members), team.threads, team.fn, team.ctx, team.flushing);
+        atomic_fetch_sub_explicit(&team.left, 1, memory_order_release);
+    }
+}
+static void give_a_job(member *m) {
+    atomic_fetch_add(&m->jobs, 1);
+    if (atomic_load(&m->asleep)) {
+        pthread_mutex_lock(&m->lock);
+        pthread_cond_signal(&m->more);
+        pthread_mutex_unlock(&m->lock);
+    }
+}
+
+/* a member that ran on the caller's core is sent to any other that the caller may use */
+static void keep_apart(member *m, int here) {
+#ifdef __linux__
+    cpu_set_t set;
+    if (atomic_load_explicit(&m->cpu, memory_order_relaxed) != here || sched_getaffinity(0, sizeof set, &set) != 0) return;
+    CPU_CLR((size_t)here, &set);
+    if (CPU_COUNT(&set) > 0) pthread_setaffinity_np(m->thread, sizeof set, &set);
+    atomic_store_explicit(&m->cpu, -1, memory_order_relaxed);
+#else
+    (void)m, (void)here;
+#endif
+}
+
+/* as many members as the system gives, up to `threads`; the caller has the team */
+static int have(int threads) {
+    sigset_t all, before;
+    for (; team.made < threads; team.made++) {
+        member *m = &members[team.made];
+        *m = (member){.cpu = -1, .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the threads of the program */
+        const int refused = pthread_create(&m->thread, NULL, live, m);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (refused) break;
+    }
+    return team.made < threads ? team.made : threads;
+}
+void tt_set_threads(int n) {
+    n = n < 1 ? 1 : n > TT_MAX_THREADS ? TT_MAX_THREADS : n;
+    atomic_store(&wanted, n);
+    pthread_mutex_lock(&team.lock);
+    for (int i = n; i < team.made; i++) {
+        members[i].quit = 1;
+        give_a_job(&members[i]);
+    }
+    for (; team.made > n; team.made--) pthread_join(members[team.made - 1].thread, NULL);
+    pthread_mutex_unlock(&team.lock);
+}
+
+/* a child starts without members, and makes its own */
+static void before_fork(void) { pthread_mutex_lock(&team.lock); }
+static void in_parent(void) { pthread_mutex_unlock(&team.lock); }
+static void in_child(void) {
+    team.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    team.made = 1;
+}
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, in_parent, in_child); }
+
 void tt_team(tt_team_task fn, void *ctx, int threads) {
     const int flushing = atomic_load_explicit(&flush, memory_order_relaxed); /* read once: the same for all members */
-#ifdef _OPENMP
-    const int most = tt_get_threads();
-    if (pool > most) release(); /* another thread lowered the limit */
-    if (threads > most) threads = most;
-    if (threads > 1) threads = affordable(threads);
-    if (threads > 1) {
-        atomic_store(&pool_used, 1);
-#pragma omp parallel num_threads(threads)
-        work_as(fn, ctx, omp_get_thread_num(), omp_get_num_threads(), flushing);
-        pool = threads;
+    if (threads > 1 && pthread_mutex_trylock(&team.lock) == 0) {
+        threads = tt_get_threads() < threads ? tt_get_threads() : threads;
+        threads = have(threads);
+        team.fn = fn, team.ctx = ctx, team.threads = threads, team.flushing = flushing;
+        atomic_store_explicit(&team.left, threads - 1, memory_order_relaxed);
+#ifdef __linux__
+        const int here = sched_getcpu();
+#else
+        const int here = -2;
+#endif
+        for (int t = 1; t < threads; t++) {
+            keep_apart(&members[t], here);
+            give_a_job(&members[t]);
+        }
+        work_as(0, threads, fn, ctx, flushing);
+        while (atomic_load_explicit(&team.left, memory_order_acquire) > 0) {
+            for (int i = 0; i < PAUSES && atomic_load_explicit(&team.left, memory_order_acquire) > 0; i++) relax();
+            if (atomic_load_explicit(&team.left, memory_order_acquire) > 0) sched_yield();
+        }
+        pthread_mutex_unlock(&team.lock);
         return;
     }
-#endif
-    (void)threads;
-    work_as(fn, ctx, 0, 1, flushing);
-}
-void tt_barrier(void) {
-#ifdef _OPENMP
-#pragma omp barrier
-#endif
+    work_as(0, 1, fn, ctx, flushing);
 }
 
 typedef struct {
@@ -189,5 +236,5 @@ static void divide(void *ctx, int thread, int threads) {
 void tt_parallel(tt_task fn, void *ctx, ptrdiff_t items, int threads) {
     if (items <= 0) return;
     range r = {fn, ctx, items};
-    tt_team(divide, &r, items > 1 ? threads : 1); /* a member may have nothing to do: see tt_threads_for */
+    tt_team(divide, &r, threads < items ? threads : (int)items);
 }

@@ -108,17 +108,16 @@ const tt_kernels *tt_best(void);
 const tt_kernels *tt_find(const char *name);          /* NULL: not built in, or this CPU cannot run it */
 const char *tt_isa_name(int i);                       /* built-in sets, best first; NULL after the last */
 
-/* ---- parallel.c: the only file that knows OpenMP */
+/* ---- parallel.c: the only file that knows threads */
 typedef void (*tt_task)(void *ctx, ptrdiff_t begin, ptrdiff_t end);
 typedef void (*tt_team_task)(void *ctx, int thread, int threads);
-int tt_has_openmp(void);
 int tt_get_threads(void);
-void tt_set_threads(int n);
-int tt_threads_for(double work);                      /* all threads where they are worth waking for so much work (about nanoseconds), else 1 */
-void tt_set_thread_work(double ns);                    /* ... of which two must have this much each; 10000 at first */
+void tt_set_threads(int n);                           /* at most n; those beyond it end */
+int tt_threads_for(double work);                      /* threads worth waking for so much work (about nanoseconds) */
+void tt_set_thread_work(double ns);                   /* ... of which each must have this much; 10000 at first */
+void tt_set_spin(long long ns);                       /* how long a member without work looks out for more before it sleeps */
 void tt_parallel(tt_task fn, void *ctx, ptrdiff_t items, int threads);
-void tt_team(tt_team_task fn, void *ctx, int threads); /* `threads` members that may meet at tt_barrier() */
-void tt_barrier(void);
+void tt_team(tt_team_task fn, void *ctx, int threads); /* fn(ctx, 0 ... n - 1, n) on n <= threads members */
 int tt_seen_threads(int reset);                       /* distinct members that ran in any region since the last reset */
 int tt_set_flush(int mode);                           /* 1: tasks flush subnormals to zero; returns whether this CPU can */
 int tt_get_flush(void);

@@ -88,7 +88,7 @@ def test_rows_of_threads_have_as_many(quick):
     workers = {w["label"]: w["threads"] for w in json.loads((quick[1] / "threads.json").read_text())["workers"]}
     counted = {label: int(n[1]) for label in workers if (n := re.search(r"(\d+) thread", label))}
     assert counted["tinytensor, 1 thread"] == 1
-    assert not _kernels.has_openmp() or {label: workers[label] for label in counted} == counted
+    assert {label: workers[label] for label in counted} == counted
 
 
 def test_figures_of_memory_and_mnist(quick):

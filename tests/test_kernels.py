@@ -63,7 +63,7 @@ def test_threads_change_no_bit(dtype: str, threads: int) -> None:
         K.seen_threads(True)
         for c, w in zip(calls, one):
             assert c().tobytes() == w.tobytes()
-        assert K.seen_threads(True) == (threads if K.has_openmp() else 1)
+        assert K.seen_threads(True) == threads
 
 
 @DTYPES
@@ -312,10 +312,10 @@ def test_the_same_bits_on_every_set_with_fma_and_any_threads() -> None:
 def test_threads_and_their_errors() -> None:
     before = tt.get_num_threads()
     with tt.threads(3):
-        assert tt.get_num_threads() == (3 if K.has_openmp() else 1)
+        assert tt.get_num_threads() == 3
         with pytest.raises(ZeroDivisionError), tt.threads(2):
             raise ZeroDivisionError
-        assert tt.get_num_threads() == (3 if K.has_openmp() else 1)
+        assert tt.get_num_threads() == 3
     assert tt.get_num_threads() == before
     for call in (lambda: tt.set_num_threads(0), lambda: tt.threads(0)):
         with pytest.raises(ValueError, match="at least 1"):

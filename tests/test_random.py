@@ -125,7 +125,7 @@ def test_threads_change_no_bit(threads: int) -> None:
         _kernels.seen_threads(True)
         for c, w in zip(calls, one):
             assert c().numpy().tobytes() == w.tobytes()
-        assert _kernels.seen_threads(True) == (threads if _kernels.has_openmp() else 1)
+        assert _kernels.seen_threads(True) == threads
 
 
 def test_an_element_does_not_depend_on_how_many_there_are() -> None:

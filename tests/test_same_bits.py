@@ -40,8 +40,6 @@ def run(threads: int, isa: str) -> dict[str, tuple[str, int]]:
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 def test_weights_after_200_steps_on_any_number_of_threads(threads: int) -> None:
-    if not _kernels.has_openmp() and threads > 1:
-        pytest.skip("built without OpenMP: there is one thread")
     got = run(threads, _kernels.isa())
     assert {name: seen for name, (_, seen) in got.items()} == dict.fromkeys(got, threads)
     assert {name: digest for name, (digest, _) in got.items()} == HASHES[_kernels.fused()]

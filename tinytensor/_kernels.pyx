@@ -51,10 +51,6 @@ def fused():
     return bool(K.fused)
 
 
-def has_openmp():
-    return bool(tt_has_openmp())
-
-
 def get_num_threads():
     return tt_get_threads()
 
@@ -66,6 +62,11 @@ def set_num_threads(int n):
 def set_thread_work(double ns=10000):
     """Nanoseconds of work that a kernel must have for each of two threads; tests lower it, so that all kernels are divided."""
     tt_set_thread_work(ns)
+
+
+def set_spin(double us=50):
+    """Microseconds for which a thread without work looks out for more before it sleeps; for measurements."""
+    tt_set_spin(<long long>(us * 1000))
 
 
 def seen_threads(bint reset=False):

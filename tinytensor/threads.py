@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from importlib.util import find_spec
 from operator import index
-from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING
+from types import TracebackType
 
-if TYPE_CHECKING:
+try:
     from . import _kernels
-
-
-def _load() -> ModuleType:
-    """Import the kernels while libgomp, which reads its settings when it is loaded, sees a bounded spin (about 0.1 ms).
-
-    Its own choice, milliseconds, starves NumPy's threads and, on a busy machine, itself. What the user set stays, and the
-    environment is put back, so that other libraries see nothing of it.
-    """
-    mine = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
-    if mine:
-        os.environ["GOMP_SPINCOUNT"] = "5000"
-    try:
-        from . import _kernels
-    except ImportError as e:
-        if find_spec(f"{__package__}._kernels") is not None:
-            raise
-        here = os.path.dirname(os.path.dirname(__file__))
-        raise ImportError(
-            f"tinytensor was found in {here}, where its C kernels are not built. In a clone run Python from another folder, "
-            "or build them in place with: pip install -e ."
-        ) from e
-    finally:
-        if mine:
-            del os.environ["GOMP_SPINCOUNT"]
-    return _kernels
-
-
-if not TYPE_CHECKING:
-    _kernels = _load()
+except ImportError as e:
+    if find_spec(f"{__package__}._kernels") is not None:
+        raise
+    raise ImportError(
+        f"tinytensor was found in {os.path.dirname(os.path.dirname(__file__))}, where its C kernels are not built. In a clone run "
+        "Python from another folder, or build them in place with: pip install -e ."
+    ) from e
 
 
 def _read(path: str) -> str:
@@ -87,26 +65,38 @@ def cpu_quota(root: str = "/") -> int | None:
     return min((n for n in granted if n is not None), default=None)
 
 
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and int(text) >= 1 else None
+
+
 def _start() -> None:
     text = os.environ.get("TINYTENSOR_NUM_THREADS", "")
     if text:
-        if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        n = _number(text)
+        if n is None:
             raise ImportError(f"TINYTENSOR_NUM_THREADS={text!r}: expected a number of at least 1")
-        set_num_threads(int(text))
-    elif (most := cpu_quota()) is not None and most < get_num_threads():
-        set_num_threads(most)
+    else:
+        n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        text = os.environ.get("OMP_NUM_THREADS", "")
+        if text:
+            asked = _number(text.split(",")[0].strip())  # a list is for nested regions
+            if asked is None:
+                warnings.warn(f"OMP_NUM_THREADS={text!r} is not a number of threads: ignored", RuntimeWarning, 2)
+            else:
+                n = min(n, asked)
+        n = min(n, cpu_quota() or n)
+    set_num_threads(n)
 
 
 def get_num_threads() -> int:
     """Threads that a kernel with enough work uses. At first TINYTENSOR_NUM_THREADS, or else the least of OMP_NUM_THREADS, the
-    CPUs that this process may run on, and the CPU quota of its control group. In a child made by fork it is 1 if the parent
-    used more, until set_num_threads asks for more."""
+    CPUs that this process may run on, and the CPU quota of its control group. A child made by fork makes threads of its own."""
     return _kernels.get_num_threads()
 
 
 def set_num_threads(n: int) -> None:
-    """Use, and keep, at most n threads for each thread of Python that calls kernels; more than 64 means 64. Those beyond n end: of
-    the calling thread now, of another one with its next kernel. ValueError below 1. Without OpenMP it stays at 1."""
+    """Use, and keep, at most n threads, the caller's included; more than 64 means 64. Those beyond n end now. Kernels called from
+    several threads of Python at once share them: one gets them, the others work alone meanwhile. ValueError below 1."""
     if index(n) < 1:
         raise ValueError(f"set_num_threads: expected at least 1, got {n}")
     _kernels.set_num_threads(min(n, 64))
@@ -150,10 +140,7 @@ def show_config() -> None:
 
     print(f"tinytensor {__version__}, Python {platform.python_version()}, NumPy {np.__version__}")
     print(f"instruction set: {_kernels.isa()} (this CPU runs {', '.join(_kernels.isas())}; TINYTENSOR_ISA forces one)")
-    if _kernels.has_openmp():
-        print(f"threads: {get_num_threads()} (OpenMP)")
-    else:
-        print("threads: 1 (built without OpenMP)")
+    print(f"threads: {get_num_threads()}")
     print(f"subnormals: {'flushed to zero' if _kernels.get_flush_denormal() else 'kept'}")
     if _kernels.fused():
         print("bits: the same on any number of threads, and on avx2 and avx512")

@@ -117,7 +117,7 @@ def test_threads_change_no_bit(threads: int, dtype: str) -> None:
         _kernels.seen_threads(True)
         for c, w in zip(calls, one):
             same_bits(c(), w)
-        assert _kernels.seen_threads(True) == (threads if _kernels.has_openmp() else 1)
+        assert _kernels.seen_threads(True) == threads
 
 
 # ------------------------------------------------------------------------------------------------------------------ errors
