@@ -1,4 +1,5 @@
-"""Compiles csrc/kernels.c once per instruction set and links it with the Cython bindings. Metadata is in pyproject.toml.
+"""Compiles csrc/kernels.c once per instruction set and links it with the Cython bindings; and the tape. Metadata is in
+pyproject.toml.
 
 TINYTENSOR_BUILD_WERROR=1   warnings of our own C are errors (CI)
 """
@@ -39,6 +40,13 @@ class Build(build_ext):
             shutil.rmtree(folder, ignore_errors=True)
 
     def build_extension(self, ext: Extension) -> None:
+        ext.extra_compile_args = ["-O3", "-std=c11", "-fno-strict-aliasing"]
+        if ext.name == "tinytensor._kernels":
+            self.add_kernels(ext)
+        super().build_extension(ext)
+
+    def add_kernels(self, ext: Extension) -> None:
+        """Compile csrc, and link it with the bindings."""
         werror = ["-Werror"] if os.environ.get("TINYTENSOR_BUILD_WERROR") == "1" else []
         simd = ["-fopenmp-simd"]
         # GCC jump-threads the clamps of silu-like functions, which keeps their loops from becoming vectors
@@ -67,9 +75,7 @@ class Build(build_ext):
                 **common,
             )
         ext.extra_objects = objects
-        ext.extra_compile_args = ["-O3", "-std=c11", "-fno-strict-aliasing"]
         ext.extra_link_args = ["-pthread"]
-        super().build_extension(ext)
 
 
 def headers() -> list[str]:
@@ -78,19 +84,19 @@ def headers() -> list[str]:
     ]
 
 
+def module(name: str, depends: list[str]) -> Extension:
+    return Extension(
+        f"tinytensor.{name}",
+        [f"tinytensor/{name}.pyx"],
+        include_dirs=["csrc", np.get_include()],
+        depends=depends,
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+    )
+
+
 setup(
     ext_modules=cythonize(
-        [
-            Extension(
-                "tinytensor._kernels",
-                ["tinytensor/_kernels.pyx"],
-                include_dirs=["csrc", np.get_include()],
-                depends=headers(),
-                define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-            )
-        ],
-        language_level=3,
-        include_path=["csrc"],
+        [module("_kernels", headers()), module("_tape", [])], language_level=3, include_path=["csrc"]
     ),
     cmdclass={"build_ext": Build},
 )

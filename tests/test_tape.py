@@ -406,6 +406,22 @@ def test_the_mode_is_each_threads_own() -> None:
     assert seen == [True]
 
 
+def test_a_thread_starts_with_recording_on() -> None:
+    seen = []
+
+    def work() -> None:
+        seen.append(tt.is_grad_enabled())
+        tt.set_grad_enabled(False)
+        seen.append((leaf(1) * 2).requires_grad)
+
+    for _ in range(3):
+        t = threading.Thread(target=work)
+        t.start()
+        t.join()
+    assert seen == [True, False] * 3
+    assert tt.is_grad_enabled()
+
+
 def test_threads_record_and_walk_back_at_once() -> None:
     results: dict[int, Any] = {}
 
@@ -666,26 +682,3 @@ def test_an_input_is_kept_only_for_a_gradient_that_needs_it(op: Any) -> None:
     constant.mul_(5.0)
     with pytest.raises(RuntimeError, match="changed in place"):
         z.sum().backward()
-
-
-def test_threads_may_make_the_first_call_of_an_op_together() -> None:
-    from tinytensor.op import op
-
-    for _ in range(30):
-
-        def double(x: Any, by: float = 2.0) -> Any:
-            return tt.mul(x, by)
-
-        double.__annotations__ = {"x": "Array"}
-        doubled, start, results = op(double), threading.Barrier(4), []
-
-        def call(doubled: Any = doubled, start: Any = start, results: Any = results) -> None:
-            start.wait()
-            results.append(doubled(tt.ones(2)).tolist())
-
-        threads = [threading.Thread(target=call) for _ in range(4)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        assert results == [[2.0, 2.0]] * 4

@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 A = npt.NDArray[Any]
 OPS: dict[str, int]
+INPUTS: tuple[int, ...]
 REDUCE_NAMES: tuple[str, ...]
 SUM: int
 PROD: int

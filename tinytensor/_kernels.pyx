@@ -5,21 +5,17 @@ import os
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
-from cpython.ref cimport PyObject
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.list cimport PyList_GET_ITEM
+from cpython.ref cimport Py_INCREF, PyObject, PyTypeObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 from tt cimport *
 
 cnp.import_array()
-
-cdef extern from "stdlib.h" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
-
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject *o)
 
 # ------------------------------------------------------------------------------------------------------------ dispatch
 cdef const tt_kernels *K = NULL
@@ -84,174 +80,13 @@ def get_flush_denormal():
 
 _choose()
 OPS = {tt_map_infos[i].name.decode(): i for i in range(TT_MAPS)}
+INPUTS = tuple([tt_map_infos[i].inputs for i in range(TT_MAPS)])
 SUM, PROD, MAX, MIN, SUMSQ, DOT = range(6)
 SOFTMAX, SOFTMAX_GRAD, LOG_SOFTMAX, LOG_SOFTMAX_GRAD, LOGSUMEXP = range(5)
 UNIFORM, NORMAL, KEEP = range(3)
 REDUCE_NAMES = ("sum", "prod", "amax", "amin", "norm", "dot")
 
-# ---------------------------------------------------------------------------------------------------------------- pool
-# Freed blocks wait in a list per size for the next array of that size, so a training loop asks the system for nothing.
-cdef enum:
-    CLASSES = 200
-cdef void *pool_free[CLASSES]
-cdef size_t pool_cached = 0
-cdef size_t POOL_LIMIT = 1 << 30
-memset(pool_free, 0, sizeof(pool_free))
-
-
-cdef inline int size_class(size_t n, size_t *rounded) noexcept nogil:
-    """Classes of 64 bytes up to 1 KiB, then four per doubling."""
-    cdef size_t units = (n + 63) >> 6
-    if units <= 16:
-        rounded[0] = (units if units else 1) << 6
-        return <int>(units if units else 1)
-    cdef int e = 4
-    while (<size_t>1 << (e + 1)) < units:
-        e += 1
-    cdef size_t quarter = <size_t>1 << (e - 2)  # units lies in (2^e, 2^(e+1)]
-    cdef size_t q = (units - (<size_t>1 << e) + quarter - 1) >> (e - 2)
-    rounded[0] = ((<size_t>1 << e) + q * quarter) << 6
-    return 16 + (e - 4) * 4 + <int>q
-
-
-cdef class Block:
-    """Owns the memory of one array: pool memory, or somebody else's kept alive. `version` counts changes in place, and is
-    shared by every view; `changed` tells the line of the last one."""
-    cdef void *ptr
-    cdef size_t size
-    cdef int cls
-    cdef object keep
-    cdef public Py_ssize_t version
-    cdef public object changed
-    cdef public list views
-
-    def __dealloc__(self):
-        global pool_cached
-        if self.ptr != NULL:
-            if pool_cached + self.size <= POOL_LIMIT:
-                (<void **>self.ptr)[0] = pool_free[self.cls]
-                pool_free[self.cls] = self.ptr
-                pool_cached += self.size
-            else:
-                free(self.ptr)
-
-
-cdef Block new_block(size_t n):
-    global pool_cached
-    cdef Block b = Block.__new__(Block)
-    cdef size_t rounded
-    if n > (<size_t>1 << 46):
-        raise MemoryError(f"tinytensor: {n} bytes asked for")
-    b.cls = size_class(n, &rounded)
-    b.size = rounded
-    b.ptr = pool_free[b.cls]
-    if b.ptr != NULL:
-        pool_free[b.cls] = (<void **>b.ptr)[0]
-        pool_cached -= rounded
-    else:
-        b.ptr = aligned_alloc(64, rounded)
-        if b.ptr == NULL:
-            raise MemoryError(f"tinytensor: could not allocate {rounded} bytes")
-    return b
-
-
-def pool_bytes():
-    """Bytes that wait in the pool for reuse."""
-    return pool_cached
-
-
-def pool_clear():
-    """Give the waiting blocks back to the system."""
-    global pool_cached
-    cdef void *p
-    for i in range(CLASSES):
-        while pool_free[i] != NULL:
-            p = pool_free[i]
-            pool_free[i] = (<void **>p)[0]
-            free(p)
-    pool_cached = 0
-
-
-cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
-    cdef size_t n = 8 if typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_INT64 else 4 if typenum == cnp.NPY_FLOAT else 1
-    for i in range(nd):
-        n *= <size_t>dims[i]
-    cdef Block b = new_block(n)
-    cdef cnp.ndarray a = cnp.PyArray_SimpleNewFromData(nd, <cnp.npy_intp *>dims, typenum, b.ptr)
-    cnp.set_array_base(a, b)
-    return a
-
-
-def empty(shape, dtype):
-    """An uninitialised C-contiguous array from the pool."""
-    cdef cnp.npy_intp dims[TT_MAX_DIMS]
-    cdef int nd = 0
-    cdef object total = 1
-    if len(shape) > TT_MAX_DIMS:
-        raise ValueError(f"empty: at most {TT_MAX_DIMS} dimensions, got {len(shape)}")
-    for s in shape:
-        if s < 0:
-            raise ValueError(f"empty: negative size in shape {tuple(shape)}")
-        total *= s
-        dims[nd] = s
-        nd += 1
-    if total > (1 << 43):
-        raise MemoryError(f"empty: shape {tuple(shape)} is too large")
-    cdef int t = np.dtype(dtype).num
-    if t not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE, cnp.NPY_INT64, cnp.NPY_BOOL, cnp.NPY_UINT8):
-        raise TypeError(f"empty: dtype {np.dtype(dtype)} is not supported: float32, float64, int64, bool and uint8 are")
-    return new_array(nd, dims, t)
-
-
-cdef Block block_of(object a):
-    """The block at the end of the chain of bases, or None."""
-    while cnp.PyArray_Check(a):
-        a = cnp.get_array_base(a)
-    return <Block>a if isinstance(a, Block) else None
-
-
-def owned(cnp.ndarray a not None):
-    """`a`, or a view of it whose memory is owned by a Block, so that it has a version."""
-    if block_of(a) is not None:
-        return a
-    cdef Block b = Block.__new__(Block)
-    b.keep = a
-    cdef cnp.ndarray v = cnp.PyArray_New(np.ndarray, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a),
-                                         cnp.PyArray_STRIDES(a), cnp.PyArray_DATA(a), 0, cnp.PyArray_FLAGS(a), None)
-    cnp.set_array_base(v, b)
-    return v
-
-
-def block(a):
-    """The Block that owns the memory of `a` (None: not ours)."""
-    return block_of(a)
-
-
-def version(a):
-    """How many times the memory of `a` was changed in place."""
-    cdef Block b = block_of(a)
-    return b.version if b is not None else 0
-
-
-cdef inline void bump(object a):
-    cdef Block b = block_of(a)
-    if b is not None:
-        b.version += 1
-
-
-def alone(list arrays, Py_ssize_t i):
-    """Whether nothing but the list refers to arrays[i], its memory included: it may be kept without a copy."""
-    cdef PyObject *o = <PyObject *>PyList_GET_ITEM(arrays, i)
-    cdef object base
-    if Py_REFCNT(o) != 1 or not cnp.PyArray_CheckExact(<object>o):
-        return False
-    base = cnp.get_array_base(<cnp.ndarray><object>o)
-    while cnp.PyArray_CheckExact(base):
-        if Py_REFCNT(<PyObject *>base) != 2:  # the view's and ours
-            return False
-        base = cnp.get_array_base(<cnp.ndarray>base)
-    return isinstance(base, Block) and (<Block>base).ptr != NULL and Py_REFCNT(<PyObject *>base) == 2
-
+include "_memory.pxi"
 
 # ------------------------------------------------------------------------------------------------------------- helpers
 cdef inline int dtype_of(cnp.ndarray a) noexcept:
@@ -290,7 +125,63 @@ cdef cnp.ndarray int64s(object x, str name):
 
 
 # --------------------------------------------------------------------------------------------------------- elementwise
-cdef object run_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out):
+cdef object plain_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out):
+    """Few elements in arrays of one float dtype and shape in C order, or one element and numbers: most calls. Else None."""
+    cdef object given
+    cdef cnp.ndarray a
+    cdef PyObject *first = NULL  # borrowed from x, y, z
+    cdef const void *data[3]
+    cdef double values64[3]
+    cdef float values32[3]
+    cdef double p[2]
+    cdef int o, nd = 0, t = 0, d
+    cdef ptrdiff_t total = 1
+    cdef bint numbers = False
+    p[0], p[1] = p0, p1
+    for o in range(count):
+        given = x if o == 0 else y if o == 1 else z
+        data[o] = NULL
+        if cnp.PyArray_Check(given):
+            a = <cnp.ndarray>given
+            if first == NULL:
+                first = <PyObject *>a
+                nd, t, total = cnp.PyArray_NDIM(a), cnp.PyArray_TYPE(a), cnp.PyArray_SIZE(a)
+                if (t != cnp.NPY_FLOAT and t != cnp.NPY_DOUBLE) or total > 2048:
+                    return None
+            elif cnp.PyArray_TYPE(a) != t or not same_shape(a, <cnp.ndarray>first):
+                return None
+            if not cnp.PyArray_ISCARRAY_RO(a):
+                return None
+            data[o] = cnp.PyArray_DATA(a)
+        elif PyFloat_CheckExact(given):
+            values64[o], numbers = PyFloat_AS_DOUBLE(given), True
+        elif type(given) is int:
+            values64[o], numbers = <double>given, True
+        else:
+            return None
+    if first == NULL or op == TT_where or (numbers and total != 1):
+        return None
+    a = <cnp.ndarray>first
+    if out is None:
+        out = new_array(nd, cnp.PyArray_DIMS(a), t)
+    elif cnp.PyArray_TYPE(out) != t or not cnp.PyArray_ISCARRAY(out) or not same_shape(out, a):
+        return None
+    for o in range(count):
+        if data[o] == NULL:
+            values32[o] = <float>values64[o]
+            data[o] = <void *>&values32[o] if t == cnp.NPY_FLOAT else <void *>&values64[o]
+    d = TT_F32 if t == cnp.NPY_FLOAT else TT_F64
+    cdef uint64_t state = tt_flush_begin()
+    K.map[op][d](total, data[0], data[1 if count > 1 else 0], data[2 if count > 2 else 0], cnp.PyArray_DATA(out), p)
+    tt_flush_end(state)
+    return out
+
+
+cdef object try_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out):
+    """An elementwise kernel; None where the dtypes are not those that it computes in."""
+    cdef object given = plain_map(op, count, x, y, z, p0, p1, out)
+    if given is not None:
+        return given
     cdef int dtype = -1, nd = 0, o, d, k, und
     cdef double p[2]
     cdef double values64[3]
@@ -300,48 +191,41 @@ cdef object run_map(int op, int count, object x, object y, object z, double p0, 
     cdef tt_operand operands[4]
     cdef cnp.ndarray a
     cdef PyObject *arrays[3]  # borrowed from x, y, z and `held`
-    cdef object given
     cdef list held = None
-    cdef void *data[3]
     cdef cnp.npy_intp n
-    cdef bint flat = True
     cdef ptrdiff_t total
-    cdef uint64_t state
-    p[0] = p0
-    p[1] = p1
+    p[0], p[1] = p0, p1
     for o in range(count):
         given = x if o == 0 else y if o == 1 else z
         arrays[o] = NULL
         if not cnp.PyArray_Check(given):
+            if op == TT_where and o == 0:
+                return None
+            try:
+                values64[o] = <double>given
+            except TypeError:
+                return None
+            values32[o] = <float>values64[o]
             continue
         a = given
         if op == TT_where and o == 0:
             if cnp.PyArray_TYPE(a) != cnp.NPY_BOOL:
-                raise TypeError(f"where: expected a bool condition, got {a.dtype}")
+                return None
         else:
             d = dtype_of(a)
-            if d < 0:
-                raise TypeError(f"{tt_map_infos[op].name.decode()}: expected float32 or float64, got {a.dtype}")
-            if dtype < 0:
-                dtype = d
-            elif dtype != d:
-                raise TypeError(f"{tt_map_infos[op].name.decode()}: expected one dtype, got float32 and float64")
+            if d < 0 or (dtype >= 0 and dtype != d):
+                return None
+            dtype = d
         if not cnp.PyArray_ISBEHAVED_RO(a):
             a = np.array(a, dtype=a.dtype.newbyteorder("="))
             held = [a] if held is None else [*held, a]
         arrays[o] = <PyObject *>a
-        data[o] = cnp.PyArray_DATA(a)
         und = cnp.PyArray_NDIM(a)
-        flat = flat and cnp.PyArray_IS_C_CONTIGUOUS(a)
         if und > nd:  # dimensions are counted from the last
-            if nd:
-                for k in range(nd):
-                    shape[und - 1 - k] = shape[nd - 1 - k]
-                for k in range(und - nd):
-                    shape[k] = 1
-            else:
-                for k in range(und):
-                    shape[k] = 1
+            for k in range(nd):
+                shape[und - 1 - k] = shape[nd - 1 - k]
+            for k in range(und - nd):
+                shape[k] = 1
             nd = und
         for k in range(und):
             n = cnp.PyArray_DIM(a, k)
@@ -353,37 +237,23 @@ cdef object run_map(int op, int count, object x, object y, object z, double p0, 
                     raise shape_error(op, count, x, y, z)
     if dtype < 0:
         if out is None:
-            raise TypeError(f"{tt_map_infos[op].name.decode()}: expected at least one float array")
+            return None
         dtype = dtype_of(out)
     if out is None:
         out = new_array(nd, shape, typenum(dtype))
     else:
         if dtype_of(out) != dtype or not cnp.PyArray_ISBEHAVED(out):
-            raise TypeError(f"{tt_map_infos[op].name.decode()}: cannot write a result of another dtype, or read-only memory, in place")
+            raise TypeError(f"{name_of(op)}: cannot write a result of another dtype, or read-only memory, in place")
         if cnp.PyArray_NDIM(out) != nd:
             raise shape_error(op, count, x, y, z)
         for k in range(nd):
             if cnp.PyArray_DIM(out, k) != shape[k]:
-                raise ValueError(f"{tt_map_infos[op].name.decode()}: the result of shape {tuple([shape[i] for i in range(nd)])} does not fit in place into {np.shape(out)}")
+                raise ValueError(f"{name_of(op)}: the result of shape {tuple([shape[i] for i in range(nd)])} does not fit in place into {np.shape(out)}")
     total = 1
     for k in range(nd):
         total *= shape[k]
-    if flat and cnp.PyArray_IS_C_CONTIGUOUS(out) and total <= 2048:
-        for o in range(count):
-            if arrays[o] == NULL or cnp.PyArray_SIZE(<cnp.ndarray>arrays[o]) != total:
-                break
-        else:  # small and plain: straight to the kernel
-            state = tt_flush_begin()
-            K.map[op][dtype](total, data[0], data[1 if count > 1 else 0], data[2 if count > 2 else 0], cnp.PyArray_DATA(out), p)
-            tt_flush_end(state)
-            return out
     for o in range(count):
         if arrays[o] == NULL:
-            given = x if o == 0 else y if o == 1 else z
-            if op == TT_where and o == 0:
-                raise TypeError("where: expected a bool array as condition")
-            values64[o] = <double>given
-            values32[o] = <float>values64[o]
             operands[o].size = 4 if dtype == TT_F32 else 8
             operands[o].data = <char *>&values32[o] if dtype == TT_F32 else <char *>&values64[o]
             for k in range(nd):
@@ -410,9 +280,40 @@ cdef object run_map(int op, int count, object x, object y, object z, double p0, 
     return out
 
 
+cdef object run_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out):
+    """try_map, or a TypeError that tells why not."""
+    cdef object result = try_map(op, count, x, y, z, p0, p1, out)
+    if result is not None:
+        return result
+    cdef list given = [x, y, z][:count], kinds = []
+    if op == TT_where:
+        condition = given.pop(0)
+        if not cnp.PyArray_Check(condition) or cnp.PyArray_TYPE(condition) != cnp.NPY_BOOL:
+            raise TypeError(f"where: expected a bool condition, got {getattr(condition, 'dtype', type(condition).__name__)}")
+    for v in given:
+        if cnp.PyArray_Check(v):
+            if dtype_of(v) < 0:
+                raise TypeError(f"{name_of(op)}: expected float32 or float64, got {v.dtype}")
+            kinds.append(v.dtype)
+        else:
+            <double>v  # raises for what is no number
+    if len(kinds) > 1:
+        raise TypeError(f"{name_of(op)}: expected one dtype, got {' and '.join(sorted({str(k) for k in kinds}))}")
+    raise TypeError(f"{name_of(op)}: expected at least one float array")
+
+
+cdef object name_of(int op):
+    return tt_map_infos[op].name.decode()
+
+
+cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef int nd = cnp.PyArray_NDIM(a)
+    return nd == cnp.PyArray_NDIM(b) and memcmp(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), <size_t>nd * sizeof(cnp.npy_intp)) == 0
+
+
 cdef object shape_error(int op, int count, object x, object y, object z):
     shapes = [str(np.shape(v)) for v in (x, y, z)[:count]]
-    return ValueError(f"{tt_map_infos[op].name.decode()}: shapes {' and '.join(shapes)} cannot be broadcast together: "
+    return ValueError(f"{name_of(op)}: shapes {' and '.join(shapes)} cannot be broadcast together: "
                       "sizes must be equal or 1, counted from the last dimension")
 
 
@@ -800,11 +701,3 @@ def adam_step(list params, list grads, list exp_avgs, list exp_avg_sqs, max_exp_
     h.correction1 = 1 - beta1 ** step
     h.correction2 = 1 - beta2 ** step
     optimize("Adam", True, params, grads, [exp_avgs, exp_avg_sqs, max_exp_avg_sqs], &h)
-
-
-def changed(a, where=None):
-    """Count a change in place of the memory of `a`, made at `where` (code object and offset)."""
-    cdef Block b = block_of(a)
-    if b is not None:
-        b.version += 1
-        b.changed = where

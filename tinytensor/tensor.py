@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from . import _kernels, tape
+from . import _kernels, _tape, tape
 
 DTypeLike = npt.DTypeLike
 float32 = np.dtype("float32")
@@ -75,75 +75,28 @@ class RemovableHandle:
             self._remove = None
 
 
-class Tensor:
+class Tensor(_tape.TensorCore):
     """An n-dimensional array of float32, float64, int64, bool or uint8 that remembers how it was made.
 
     Make one with `tt.tensor(data)`. Names, arguments and meaning are PyTorch's. `.numpy()` shares the memory.
     """
 
-    __slots__ = ("_data", "_grad", "_grad_ours", "_hooks", "_node", "_requires", "_slot", "__weakref__")
+    __slots__ = ()
     __array_ufunc__ = None  # ndarray * Tensor comes to Tensor.__rmul__
     __array_priority__ = 1000
 
-    _data: npt.NDArray[Any]
-    _grad: Tensor | None
-    _grad_ours: bool
-    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
-    _node: tape.Node | None
-    _requires: bool
-    _slot: int
+    _new = _wrap = staticmethod(_tape.new)
+    _made = staticmethod(_tape.made)
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         array = data._data if isinstance(data, Tensor) else data
         if not isinstance(array, np.ndarray):
             raise TypeError(f"Tensor: expected an ndarray or Tensor, got {type(data).__name__}; use tt.tensor(data)")
         self._data = _kernels.owned(as_supported(array, "Tensor"))
-        self._grad = None
-        self._grad_ours = False
-        self._hooks = None
-        self._node = None
-        self._requires = False
-        self._slot = 0
         if requires_grad:
             self.requires_grad_()
 
-    @staticmethod
-    def _new(array: npt.NDArray[Any]) -> Tensor:
-        """A Tensor without history around an array, unchecked."""
-        t = Tensor.__new__(Tensor)
-        t._data = array
-        t._grad = t._hooks = t._node = None
-        t._requires = t._grad_ours = False
-        t._slot = 0
-        return t
-
-    _wrap = _new
-
-    @staticmethod
-    def _made(array: npt.NDArray[Any], node: tape.Node, slot: int) -> Tensor:
-        """A Tensor that is an output of `node`."""
-        t = Tensor._new(array)
-        t._requires = True
-        t._node = node
-        t._slot = slot
-        return t
-
     # ------------------------------------------------------------------------------------------------- what it is
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of the dimensions."""
-        return self._data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """A NumPy dtype: float32, float64, int64, bool or uint8."""
-        return self._data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return self._data.ndim
-
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
@@ -196,15 +149,6 @@ class Tensor:
         self._data = _kernels.owned(array)
 
     # ------------------------------------------------------------------------------------------------- gradient
-    @property
-    def requires_grad(self) -> bool:
-        """Whether gradients flow to it."""
-        return self._requires
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        self.requires_grad_(value)
-
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for gradients (or not) of this leaf. TypeError for integers, RuntimeError for what an op made."""
         if requires_grad and self._data.dtype.kind != "f":
@@ -215,31 +159,6 @@ class Tensor:
             raise RuntimeError("requires_grad: this tensor was made by an op; use detach() for one without history")
         self._requires = bool(requires_grad)
         return self
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether no recorded op made it."""
-        return self._node is None
-
-    @property
-    def grad_fn(self) -> tape.Node | None:
-        """The node that made it; None for a leaf."""
-        return self._node
-
-    @property
-    def grad(self) -> Tensor | None:
-        """The accumulated gradient of a leaf, None before the first backward."""
-        return self._grad
-
-    @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None:
-            if not isinstance(value, Tensor):
-                raise TypeError(f"grad: expected a Tensor or None, got {type(value).__name__}")
-            if value.shape != self.shape or value.dtype != self.dtype:
-                raise ValueError(f"grad: expected {self.dtype} {self.shape}, got {value.dtype} {value.shape}")
-        self._grad = value
-        self._grad_ours = False
 
     def backward(
         self,
@@ -261,7 +180,7 @@ class Tensor:
         found = grad([self], list(inputs), [gradient], retain_graph, create_graph, allow_unused=True)
         for t, g in zip(inputs, found):
             if g is not None:
-                tape.accumulate(t, [g if create_graph else g._data], 0)
+                tape.accumulate(t, g if create_graph else g._data)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook(gradient)` when this tensor's gradient is known; a Tensor that it returns takes the gradient's place."""
@@ -428,6 +347,9 @@ class Tensor:
         def __ge__(self, other: Any) -> Tensor: ...
         def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
         def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+
+
+_tape.set_tensor_class(Tensor)
 
 
 def _rebuild(kind: type[Tensor], array: npt.NDArray[Any], requires_grad: bool) -> Tensor:

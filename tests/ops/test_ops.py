@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
@@ -25,7 +24,7 @@ from table import ROWS, Row
 
 import tinytensor as tt
 from tinytensor import _kernels
-from tinytensor.op import Description
+from tinytensor.op import Op
 from tinytensor.ops import PUBLIC, activation, index, inplace, loss, pointwise, product, reduction, shape
 
 each_row = pytest.mark.parametrize("r", ROWS, ids=lambda r: r.id)
@@ -58,6 +57,7 @@ def test_every_kernel_has_a_row_that_reaches_it(monkeypatch: pytest.MonkeyPatch)
 
     for name in ("map1", "map2", "map3"):
         monkeypatch.setattr(_kernels, name, watched(name))
+    without_kernels(monkeypatch)
     having = set()
     for r in ROWS:
         reached.clear()
@@ -69,14 +69,24 @@ def test_every_kernel_has_a_row_that_reaches_it(monkeypatch: pytest.MonkeyPatch)
     assert set(_kernels.OPS) - having == set()
 
 
-def descriptions() -> dict[str, Description]:
-    """Every op that has a rule."""
+def ops() -> list[Op[...]]:
+    """Every op there is."""
     rooms = (activation, index, inplace, loss, pointwise, product, reduction, shape)
-    found = [v.op for room in rooms for v in vars(room).values() if inspect.isfunction(v) and hasattr(v, "op")]
-    return {o.__name__: o for o in found if o.function is not None}
+    return [v for room in rooms for v in vars(room).values() if isinstance(v, Op)]
 
 
-def rules_of(r: Row) -> list[Description]:
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every op compute its value by its function alone."""
+    for o in ops():
+        monkeypatch.setattr(o, "kernel", -1)
+
+
+def descriptions() -> dict[str, Op[...]]:
+    """Every op that has a rule."""
+    return {o.__name__: o for o in ops() if o.function is not None}
+
+
+def rules_of(r: Row) -> list[Op[...]]:
     return list({n.op.__name__: n.op for n in check_gradient(r, r.shapes[0])}.values())
 
 
@@ -123,6 +133,19 @@ def test_value(r: Row, dtype: str) -> None:
             assert_close(g, w, r.ulps, r.scale)
         for a, b in zip(arrays, before):
             same_bits(a, b)
+
+
+def test_the_kernel_named_beside_an_op_is_what_its_function_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    def computed(o: Op[...]) -> Any:
+        inputs = [np.linspace(0.1, 0.9, 12, dtype=np.float32).reshape(3, 4) ** (i + 1) for i in range(len(o.inputs))]
+        return np.asarray(o(*inputs))
+
+    having = [o for o in ops() if o.kernel >= 0]
+    assert len({o.__name__ for o in having}) > 40
+    quick = [computed(o) for o in having]
+    without_kernels(monkeypatch)
+    for o, q in zip(having, quick):
+        same_bits(q, computed(o))
 
 
 @pytest.mark.parametrize("r", [r for r in ROWS if r.wide], ids=lambda r: r.id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._tape import set_operators
 from ..tensor import Tensor, check_dtype
 from . import activation, index, inplace, join, loss, pointwise, product, reduction, shape
 
@@ -68,14 +69,14 @@ def _attach() -> None:
         if name not in _NOT_METHODS:
             setattr(Tensor, name, function)
     operators = {
-        "add": pointwise.add, "radd": pointwise.add, "sub": pointwise.sub, "rsub": pointwise.rsub, "mul": pointwise.mul, "rmul": pointwise.mul,
-        "truediv": pointwise.div, "rtruediv": pointwise.rdiv, "pow": pointwise.pow, "rpow": pointwise.rpow, "matmul": product.matmul,
+        "pow": pointwise.pow, "rpow": pointwise.rpow, "matmul": product.matmul,
         "rmatmul": product.rmatmul, "neg": pointwise.neg, "abs": pointwise.abs, "invert": pointwise.bitwise_not,
         "and": pointwise.bitwise_and, "rand": pointwise.bitwise_and, "or": pointwise.bitwise_or, "ror": pointwise.bitwise_or,
         "xor": pointwise.bitwise_xor, "rxor": pointwise.bitwise_xor, "lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge,
         "eq": pointwise.eq, "ne": pointwise.ne, "iadd": inplace.add_, "isub": inplace.sub_, "imul": inplace.mul_, "itruediv": inplace.div_,
         "ipow": inplace.pow_, "getitem": getitem, "setitem": inplace.setitem,
     }  # fmt: skip
+    set_operators(pointwise._add, pointwise._sub, pointwise.mul, pointwise._div)
     for name, function in operators.items():
         setattr(Tensor, f"__{name}__", function)
     Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from .shape import permute, reshape
 K = _kernels.OPS
 
 
-@op
+@op(kernel="relu")
 def relu(x: Array) -> Any:
     """max(0, x). Gradient: g where x > 0, else 0 (0 at 0)."""
     return unary(K["relu"], x, "relu")
@@ -29,7 +29,7 @@ def _(g: Any, out: Any) -> Any:
     return relu_grad(g, out)
 
 
-@op
+@op(kernel="relu_grad")
 def relu_grad(g: Array, out: Array) -> Any:
     """g where out > 0, else 0."""
     return ternary(K["relu_grad"], g, out, out)
@@ -93,7 +93,7 @@ def _(u: Any, g: Any, x: Any, alpha: float) -> Any:
     return elu_grad(u, x, alpha), mul(mul(u, g), curve)
 
 
-@op
+@op(kernel="selu")
 def selu(x: Array) -> Any:
     """1.0507 (x where x > 0, else 1.6733 (e^x - 1)) (Klambauer et al. 2017). Gradient: as elu's, scaled."""
     return unary(K["selu"], x, "selu")
@@ -104,7 +104,7 @@ def _(g: Any, x: Any) -> Any:
     return selu_grad(g, x)
 
 
-@op
+@op(kernel="selu_grad")
 def selu_grad(g: Array, x: Array) -> Any:
     """g 1.0507 where x > 0, else g 1.7581 e^x."""
     return ternary(K["selu_grad"], g, x, x)
@@ -116,7 +116,7 @@ def _(u: Any, g: Any, x: Any) -> Any:
     return selu_grad(u, x), mul(mul(u, g), curve)
 
 
-@op
+@op(kernel="gelu")
 def _gelu(x: Array) -> Any:
     return unary(K["gelu"], x, "gelu")
 
@@ -126,7 +126,7 @@ def _(g: Any, x: Any) -> Any:
     return gelu_grad(g, x)
 
 
-@op
+@op(kernel="gelu_grad")
 def gelu_grad(g: Array, x: Array) -> Any:
     """g (Phi(x) + x phi(x))."""
     return ternary(K["gelu_grad"], g, x, x)
@@ -138,7 +138,7 @@ def _(u: Any, g: Any, x: Any) -> Any:
     return gelu_grad(u, x), mul(mul(u, g), mul(density, sub(2.0, mul(x, x))))
 
 
-@op
+@op(kernel="gelu_tanh")
 def _gelu_tanh(x: Array) -> Any:
     return unary(K["gelu_tanh"], x, "gelu")
 
@@ -148,7 +148,7 @@ def _(g: Any, x: Any) -> Any:
     return gelu_tanh_grad(g, x)
 
 
-@op
+@op(kernel="gelu_tanh_grad")
 def gelu_tanh_grad(g: Array, x: Array) -> Any:
     """g times the derivative of x sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3)."""
     return ternary(K["gelu_tanh_grad"], g, x, x)
@@ -175,7 +175,7 @@ def gelu(x: Array, approximate: str = "none") -> Tensor:
     raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
 
 
-@op
+@op(kernel="silu")
 def silu(x: Array) -> Any:
     """x sigmoid(x), also called swish. Gradient: g s (1 + x (1 - s))."""
     return unary(K["silu"], x, "silu")
@@ -186,7 +186,7 @@ def _(g: Any, x: Any) -> Any:
     return silu_grad(g, x)
 
 
-@op
+@op(kernel="silu_grad")
 def silu_grad(g: Array, x: Array) -> Any:
     """g s (1 + x (1 - s)), s = sigmoid(x)."""
     return ternary(K["silu_grad"], g, x, x)

@@ -71,11 +71,7 @@ def _write(name: str, x: Tensor, result: Any, depth: int) -> Tensor:
         if any(v is x._data for v in node.kept):  # the rule needs the values from before
             old = _kernels.empty(x.shape, x.dtype)
             np.copyto(old, x._data)
-            node.kept = tuple(old if v is x._data else v for v in node.kept)
-            if node.versions is not None:
-                node.versions = tuple(
-                    _kernels.version(v) if n is not None else None for v, n in zip(node.kept, node.versions)
-                )
+            node.replace_kept(x._data, old)
         x._node, x._slot, x._requires = node, result._slot, True
     np.copyto(
         x._data, array, casting="same_kind" if array.dtype != x._data.dtype and array.dtype.kind == "f" else "unsafe"
@@ -98,7 +94,7 @@ def touched(x: Tensor, place: tuple[Any, int]) -> None:
         if v is x:
             block.views = [ref]
         elif v._node is not None:
-            v._node = tape.Node(changed_view.op, (v._node,), (v._slot,), (), None, v._node.outputs, *place)
+            v._node = tape.Node(changed_view, (v._node,), (v._slot,), (), v._node.outputs, *place)
 
 
 def _arithmetic(name: str, function: Any, text: str) -> Any:

@@ -17,7 +17,7 @@ _ADD, _SUB, _MUL, _DIV, _POW = K["add"], K["sub"], K["mul"], K["div"], K["pow"]
 
 
 # ------------------------------------------------------------------------------------------------------ two arguments
-@op
+@op(kernel="add")
 def _add(x: Array, y: Array) -> Any:
     return binary(_ADD, x, y, "add", np.add)
 
@@ -32,7 +32,7 @@ def add(x: Array, y: Array, *, alpha: float = 1) -> Tensor:
     return _add(x, y) if alpha == 1 else _add(x, mul(y, alpha))
 
 
-@op
+@op(kernel="sub")
 def _sub(x: Array, y: Array) -> Any:
     return binary(_SUB, x, y, "sub", np.subtract)
 
@@ -52,7 +52,7 @@ def rsub(x: Array, y: Array) -> Tensor:
     return _sub(y, x)
 
 
-@op
+@op(kernel="mul")
 def mul(x: Array, y: Array) -> Any:
     """x * y, broadcast. Gradient: g y to x and g x to y (a multiply gate swaps)."""
     return binary(_MUL, x, y, "mul", np.multiply)
@@ -63,7 +63,7 @@ def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     return mul(g, y) if needs[0] else None, mul(g, x) if needs[1] else None
 
 
-@op
+@op(kernel="div")
 def _div(x: Array, y: Array) -> Any:
     return binary(_DIV, x, y, "div", None)
 
@@ -79,18 +79,13 @@ def div(x: Array, y: Array) -> Tensor:
     return _div(x, y)
 
 
-def rdiv(x: Array, y: Array) -> Tensor:
-    """y / x."""
-    return _div(y, x)
-
-
 def _integer_power(x: Any, y: Any) -> Any:
     if (np.asarray(y) < 0).any():
         raise ValueError("pow: integers to negative integer powers are not integers; use .to(tt.float32) first")
     return np.power(x, y, dtype=np.int64) if np.asarray(x).dtype == np.bool_ else np.power(x, y)
 
 
-@op
+@op(kernel="pow")
 def _pow(x: Array, y: Array) -> Any:
     return binary(_POW, x, y, "pow", _integer_power)
 
@@ -174,7 +169,7 @@ def _extreme(name: str, better: Any) -> Any:
             K[f"{name}_grad"], g, *(v if isinstance(v, (float, int)) else cast_to(v, dtype, name) for v in (x, y))
         )
 
-    gradient.op.__name__ = f"{name}_grad"
+    gradient.__name__ = f"{name}_grad"
 
     @gradient.rule
     def _(u: Any, x: Any, y: Any) -> Any:
@@ -187,7 +182,7 @@ maximum_grad = _extreme("maximum", np.maximum)
 minimum_grad = _extreme("minimum", np.minimum)
 
 
-@op
+@op(kernel="maximum")
 def maximum(x: Array, y: Array) -> Any:
     """The larger of x and y, broadcast; NaN where either is. Gradient: g to the larger, half to each of equals."""
     return binary(K["maximum"], x, y, "maximum", np.maximum)
@@ -198,7 +193,7 @@ def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     return maximum_grad(g, x, y) if needs[0] else None, maximum_grad(g, y, x) if needs[1] else None
 
 
-@op
+@op(kernel="minimum")
 def minimum(x: Array, y: Array) -> Any:
     """The smaller of x and y, broadcast; NaN where either is. Gradient: g to the smaller, half to each of equals."""
     return binary(K["minimum"], x, y, "minimum", np.minimum)
@@ -242,7 +237,7 @@ def _integer_unary(code: int, x: Any, name: str, integer: Any) -> Any:
         return np.asarray(integer(a))
 
 
-@op
+@op(kernel="neg")
 def neg(x: Array) -> Any:
     """-x. Gradient: -g."""
     return _integer_unary(K["neg"], x, "neg", np.negative)
@@ -253,7 +248,7 @@ def _(g: Any) -> Any:
     return neg(g)
 
 
-@op
+@op(kernel="abs")
 def abs(x: Array) -> Any:
     """|x|. Gradient: g sign(x), 0 at 0."""
     return _integer_unary(K["abs"], x, "abs", np.abs)
@@ -264,7 +259,7 @@ def _(g: Any, x: Any) -> Any:
     return abs_grad(g, x)
 
 
-@op
+@op(kernel="abs_grad")
 def abs_grad(g: Array, x: Array) -> Any:
     """g sign(x)."""
     return ternary(K["abs_grad"], g, x, x)
@@ -275,7 +270,7 @@ def _(u: Any, x: Any) -> Any:
     return abs_grad(u, x), None
 
 
-@op
+@op(kernel="sign")
 def sign(x: Array) -> Any:
     """-1, 0 or 1; NaN stays. Gradient: 0."""
     return _integer_unary(K["sign"], x, "sign", np.sign)
@@ -286,7 +281,7 @@ def _(g: Any) -> Any:
     return mul(g, 0.0)
 
 
-@op
+@op(kernel="exp")
 def exp(x: Array) -> Any:
     """e^x. Gradient: g e^x."""
     return unary(K["exp"], x, "exp")
@@ -297,7 +292,7 @@ def _(g: Any, out: Any) -> Any:
     return mul(g, out)
 
 
-@op
+@op(kernel="log")
 def log(x: Array) -> Any:
     """Natural logarithm; -inf at 0, NaN below. Gradient: g / x."""
     return unary(K["log"], x, "log")
@@ -308,7 +303,7 @@ def _(g: Any, x: Any) -> Any:
     return _div(g, x)
 
 
-@op
+@op(kernel="log1p")
 def log1p(x: Array) -> Any:
     """log(1 + x), accurate near 0. Gradient: g / (1 + x)."""
     return unary(K["log1p"], x, "log1p")
@@ -319,7 +314,7 @@ def _(g: Any, x: Any) -> Any:
     return log1p_grad(g, x)
 
 
-@op
+@op(kernel="log1p_grad")
 def log1p_grad(g: Array, x: Array) -> Any:
     """g / (1 + x)."""
     return ternary(K["log1p_grad"], g, x, x)
@@ -331,7 +326,7 @@ def _(u: Any, g: Any, x: Any) -> Any:
     return d, neg(log1p_grad(mul(d, g), x))
 
 
-@op
+@op(kernel="expm1")
 def expm1(x: Array) -> Any:
     """e^x - 1, accurate near 0. Gradient: g e^x."""
     return unary(K["expm1"], x, "expm1")
@@ -342,7 +337,7 @@ def _(g: Any, out: Any) -> Any:
     return expm1_grad(g, out)
 
 
-@op
+@op(kernel="expm1_grad")
 def expm1_grad(g: Array, out: Array) -> Any:
     """g (out + 1)."""
     return ternary(K["expm1_grad"], g, out, out)
@@ -353,7 +348,7 @@ def _(u: Any, g: Any, out: Any) -> Any:
     return expm1_grad(u, out), mul(u, g)
 
 
-@op
+@op(kernel="sqrt")
 def sqrt(x: Array) -> Any:
     """Square root, NaN below 0. Gradient: g / (2 sqrt(x)), inf at 0."""
     return unary(K["sqrt"], x, "sqrt")
@@ -364,7 +359,7 @@ def _(g: Any, out: Any) -> Any:
     return sqrt_grad(g, out)
 
 
-@op
+@op(kernel="sqrt_grad")
 def sqrt_grad(g: Array, out: Array) -> Any:
     """g / (2 out)."""
     return ternary(K["sqrt_grad"], g, out, out)
@@ -376,7 +371,7 @@ def _(u: Any, g: Any, out: Any) -> Any:
     return d, neg(_div(mul(d, g), out))
 
 
-@op
+@op(kernel="rsqrt")
 def rsqrt(x: Array) -> Any:
     """1 / sqrt(x). Gradient: -g x^(-3/2) / 2."""
     return unary(K["rsqrt"], x, "rsqrt")
@@ -387,7 +382,7 @@ def _(g: Any, out: Any) -> Any:
     return rsqrt_grad(g, out)
 
 
-@op
+@op(kernel="rsqrt_grad")
 def rsqrt_grad(g: Array, out: Array) -> Any:
     """-g out^3 / 2."""
     return ternary(K["rsqrt_grad"], g, out, out)
@@ -398,7 +393,7 @@ def _(u: Any, g: Any, out: Any) -> Any:
     return rsqrt_grad(u, out), mul(mul(mul(u, g), -1.5), square(out))
 
 
-@op
+@op(kernel="square")
 def square(x: Array) -> Any:
     """x^2. Gradient: 2 g x."""
     return _integer_unary(K["square"], x, "square", np.square)
@@ -409,7 +404,7 @@ def _(g: Any, x: Any) -> Any:
     return square_grad(g, x)
 
 
-@op
+@op(kernel="square_grad")
 def square_grad(g: Array, x: Array) -> Any:
     """2 g x."""
     return ternary(K["square_grad"], g, x, x)
@@ -420,7 +415,7 @@ def _(u: Any, g: Any, x: Any) -> Any:
     return square_grad(u, x), square_grad(u, g)
 
 
-@op
+@op(kernel="reciprocal")
 def reciprocal(x: Array) -> Any:
     """1 / x. Gradient: -g / x^2."""
     return unary(K["reciprocal"], x, "reciprocal")
@@ -431,7 +426,7 @@ def _(g: Any, out: Any) -> Any:
     return reciprocal_grad(g, out)
 
 
-@op
+@op(kernel="reciprocal_grad")
 def reciprocal_grad(g: Array, out: Array) -> Any:
     """-g out^2."""
     return ternary(K["reciprocal_grad"], g, out, out)
@@ -442,7 +437,7 @@ def _(u: Any, g: Any, out: Any) -> Any:
     return reciprocal_grad(u, out), neg(mul(mul(u, g), add(out, out)))
 
 
-@op
+@op(kernel="sin")
 def sin(x: Array) -> Any:
     """Sine of radians. Gradient: g cos(x)."""
     return unary(K["sin"], x, "sin")
@@ -453,7 +448,7 @@ def _(g: Any, x: Any) -> Any:
     return mul(g, cos(x))
 
 
-@op
+@op(kernel="cos")
 def cos(x: Array) -> Any:
     """Cosine of radians. Gradient: -g sin(x)."""
     return unary(K["cos"], x, "cos")
@@ -464,7 +459,7 @@ def _(g: Any, x: Any) -> Any:
     return neg(mul(g, sin(x)))
 
 
-@op
+@op(kernel="tanh")
 def tanh(x: Array) -> Any:
     """Hyperbolic tangent. Gradient: g (1 - tanh(x)^2)."""
     return unary(K["tanh"], x, "tanh")
@@ -475,7 +470,7 @@ def _(g: Any, out: Any) -> Any:
     return tanh_grad(g, out)
 
 
-@op
+@op(kernel="tanh_grad")
 def tanh_grad(g: Array, out: Array) -> Any:
     """g (1 - out^2)."""
     return ternary(K["tanh_grad"], g, out, out)
@@ -486,7 +481,7 @@ def _(u: Any, g: Any, out: Any) -> Any:
     return tanh_grad(u, out), neg(mul(mul(u, g), add(out, out)))
 
 
-@op
+@op(kernel="sigmoid")
 def sigmoid(x: Array) -> Any:
     """1 / (1 + e^-x). Gradient: g s (1 - s)."""
     return unary(K["sigmoid"], x, "sigmoid")
@@ -497,7 +492,7 @@ def _(g: Any, out: Any) -> Any:
     return sigmoid_grad(g, out)
 
 
-@op
+@op(kernel="sigmoid_grad")
 def sigmoid_grad(g: Array, out: Array) -> Any:
     """g out (1 - out)."""
     return ternary(K["sigmoid_grad"], g, out, out)
@@ -508,7 +503,7 @@ def _(u: Any, g: Any, out: Any) -> Any:
     return sigmoid_grad(u, out), mul(mul(u, g), sub(1.0, add(out, out)))
 
 
-@op
+@op(kernel="erf")
 def erf(x: Array) -> Any:
     """The error function. Gradient: g 2 / sqrt(pi) e^(-x^2)."""
     return unary(K["erf"], x, "erf")
@@ -519,7 +514,7 @@ def _(g: Any, x: Any) -> Any:
     return erf_grad(g, x)
 
 
-@op
+@op(kernel="erf_grad")
 def erf_grad(g: Array, x: Array) -> Any:
     """g 2 / sqrt(pi) e^(-x^2)."""
     return ternary(K["erf_grad"], g, x, x)
@@ -563,7 +558,7 @@ def clamp(x: Array, min: Any = None, max: Any = None) -> Tensor:
     a = x._data if isinstance(x, Tensor) else np.asarray(x)
     if a.dtype.kind != "f":
         whole = all(b is None or isinstance(b, int) for b in (min, max))
-        r = np.clip(a, min, max) if whole else np.clip(as_float(a, "clamp"), min, max)
+        r: Any = np.clip(a, min, max) if whole else np.clip(as_float(a, "clamp"), min, max)
         return Tensor._new(r) if isinstance(x, Tensor) else r
     return _clamp(x, -math.inf if min is None else float(min), math.inf if max is None else float(max))
 

@@ -165,10 +165,10 @@ def _affine(x: Any, weight: Any, bias: Any, act: Activation | None = None, param
         return np.matmul(a, w.T) if b is None else np.matmul(a, w.T) + b, None, False
 
 
-def _affine_grad(g: Any, x: Any, weight: Any, turned: bool, needs: Any) -> Any:
+def _affine_grad(g: Any, x: Any, weight: Any, turned: bool, needs: Any, into: Any = None) -> Any:
     """The gradients to input, weight and bias from that of the sum, in ops."""
     if not isinstance(g, Tensor):
-        return _kernels.linear_grad(g, x, weight, None, None, -1, 0.0, 0.0, turned, needs, None)
+        return _kernels.linear_grad(g, x, weight, None, None, -1, 0.0, 0.0, turned, needs, into)
     ups = reshape(g, (math.prod(g.shape[:-1]), g.shape[-1]))
     dw = None
     if needs[1]:
@@ -182,8 +182,8 @@ def _linear(x: Array, weight: Array, bias: Array | None) -> Any:
 
 
 @_linear.rule(x="weight", weight="x")
-def _(g: Any, x: Any, weight: Any, turned: bool, needs: Any) -> Any:
-    return _affine_grad(g, x, weight, turned, needs)
+def _(g: Any, x: Any, weight: Any, turned: bool, needs: Any, into: Any) -> Any:
+    return _affine_grad(g, x, weight, turned, needs, into)
 
 
 @op(aux=("z", "turned"))
@@ -193,10 +193,10 @@ def _linear_activation(x: Array, weight: Array, bias: Array | None, act: Any, pa
 
 
 @_linear_activation.rule(x="weight", weight="x")
-def _(g: Any, x: Any, weight: Any, act: Any, parameters: Any, out: Any, turned: bool, needs: Any) -> Any:
+def _(g: Any, x: Any, weight: Any, act: Any, parameters: Any, out: Any, turned: bool, needs: Any, into: Any) -> Any:
     if isinstance(g, Tensor):
         return _affine_grad(act.grad(g, out, *parameters), x, weight, turned, needs)
-    return _kernels.linear_grad(g, x, weight, out, out, act.gradient, *_two(parameters), turned, needs, None)
+    return _kernels.linear_grad(g, x, weight, out, out, act.gradient, *_two(parameters), turned, needs, into)
 
 
 @op(aux=("z", "turned"))
@@ -206,10 +206,12 @@ def _linear_activation_of_input(x: Array, weight: Array, bias: Array | None, act
 
 
 @_linear_activation_of_input.rule
-def _(g: Any, x: Any, weight: Any, bias: Any, act: Any, parameters: Any, z: Any, turned: bool, needs: Any) -> Any:
+def _(
+    g: Any, x: Any, weight: Any, bias: Any, act: Any, parameters: Any, z: Any, turned: bool, needs: Any, into: Any
+) -> Any:
     if isinstance(g, Tensor):
         return _affine_grad(act.grad(g, _linear(x, weight, bias), *parameters), x, weight, turned, needs)
-    return _kernels.linear_grad(g, x, weight, z, z, act.gradient, *_two(parameters), turned, needs, None)
+    return _kernels.linear_grad(g, x, weight, z, z, act.gradient, *_two(parameters), turned, needs, into)
 
 
 def _two(parameters: tuple[float, ...]) -> tuple[float, float]:

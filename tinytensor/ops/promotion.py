@@ -18,6 +18,8 @@ _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 def array_of(x: Any, what: str) -> np.ndarray[Any, Any]:
     """An ndarray in a supported dtype; TypeError for anything but arrays and numbers."""
+    if type(x) is np.ndarray and (x.dtype is float32 or x.dtype is float64):
+        return x
     if isinstance(x, (np.ndarray, np.generic)):
         return as_supported(np.asarray(x), what)
     if isinstance(x, bool):

@@ -1,0 +1,306 @@
+# Part of _tape.pyx: what an op is, and its call.
+@cython.final
+cdef class Op:
+    """A differentiable function: `forward` on arrays, and `function`, its rule, which gets the upstream gradient and what its
+    parameters name: inputs, `out` (the value), `NAME_shape`, auxiliaries, other arguments, `needs` (one flag per input), and
+    `into` (one array per input, or None: where the rule may add the gradient itself, and then returns that array).
+    """
+
+    cdef void *vectorcall
+    cdef object __weakref__
+    cdef dict __dict__  # __name__, __doc__ and so on, as a function's
+    cdef readonly object forward
+    cdef public object function
+    cdef readonly tuple inputs, parameters
+    cdef readonly object many
+    cdef tuple keywords, aux, defaults
+    cdef bint view
+    cdef public int kernel  # -1: none. Else it computes the value where it takes the inputs, and forward elsewhere
+    cdef int arity  # of the kernel
+    cdef int count, positional, named_only  # parameters; those that can be given by position, and by position alone
+    cdef int at[MOST]  # which parameter each input is
+    cdef int kept  # how many of a rule's parameters are kept
+    cdef int asked  # parameters of the rule behind the gradient
+    cdef int kinds[MOST]
+    cdef int which[MOST]  # the parameter, auxiliary or input that each is
+    cdef int when[MOST]  # the parameter whose gradient needs it, or -1
+    cdef bint wants_into
+
+    def __init__(self, forward, tuple aux, bint view, kernel):
+        code = forward.__code__  # read off it: inspect.signature would be a fifth of the import time
+        self.vectorcall = <void *>call_op
+        self.__name__ = self.__qualname__ = forward.__name__.lstrip("_")  # `_sum` is what the public `sum` calls
+        forward.__qualname__ = self.__name__  # for Python's errors about arguments
+        self.__doc__, self.__module__ = forward.__doc__, forward.__module__
+        self.__wrapped__ = self.forward = forward
+        self.__annotations__ = kinds = forward.__annotations__
+        self.function = None
+        self.aux, self.view = aux, view
+        self.positional, self.named_only = code.co_argcount, code.co_posonlyargcount
+        self.count = self.positional + code.co_kwonlyargcount
+        if self.count > MOST:
+            raise TypeError(f"op {self.__name__}: at most {MOST} parameters, got {self.count}")
+        self.parameters = code.co_varnames[: self.count]
+        self.keywords = self.parameters[self.positional :] or None
+        given = dict(zip(reversed(self.parameters[: self.positional]), reversed(forward.__defaults__ or ())))
+        given.update(forward.__kwdefaults__ or {})
+        self.defaults = tuple([(given[n],) if n in given else None for n in self.parameters])
+        self.inputs = tuple([n for n in self.parameters if kinds.get(n) in ("Array", "Array | None")])
+        for i, n in enumerate(self.inputs):
+            self.at[i] = self.parameters.index(n)
+        self.many = self.parameters[0] if self.count and kinds.get(self.parameters[0]) == "Sequence[Array]" else None
+        self.kernel = -1
+        if kernel is not None:
+            self.kernel = _kernels.OPS[kernel]
+            self.arity = _kernels.INPUTS[self.kernel]
+            if self.inputs != self.parameters or not self.arity - 1 <= self.count <= self.arity:
+                raise TypeError(f"op {self.__name__}: kernel {kernel} takes {self.arity} arrays, the op has {self.parameters}")
+
+    def rule(self, function=None, /, **when):
+        """Decorator for the backward rule. `x="y"`: x is kept only where y needs a gradient (the rule gets None else)."""
+        if function is None:
+            return lambda f: self.rule(f, **when)
+        cdef list kinds = [], which = []
+        names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+        places = {n: i for i, n in enumerate(self.parameters)}
+        shaped = (self.many,) if self.many else self.inputs
+        for n in names:
+            whose = n.removesuffix("_shape")
+            if whose != n and whose in shaped:
+                kinds.append(SHAPE)
+                which.append(places[whose])
+            elif n in self.inputs:
+                kinds.append(INPUT)
+                which.append(self.inputs.index(n))
+            elif n in places:
+                kinds.append(ARGUMENT)
+                which.append(places[n])
+            elif n in self.aux:
+                kinds.append(AUXILIARY)
+                which.append(self.aux.index(n) + 1)
+            elif n in ("out", "needs", "into"):
+                kinds.append(OUT if n == "out" else NEEDS if n == "needs" else INTO)
+                which.append(0)
+            else:
+                raise TypeError(f"the rule of {self.__name__} names {n!r}: not an argument, auxiliary, shape or 'out'")
+        kept = [i for i, k in enumerate(kinds) if k < NEEDS]
+        if len(names) >= MOST or any([kinds[i] <= OUT for i in kept[COUNTED:]]):
+            raise TypeError(f"the rule of {self.__name__} names too much: at most {MOST - 1}, arrays among the first {COUNTED}")
+        self.asked, self.kept, self.wants_into = len(names), len(kept), INTO in kinds
+        for i, n in enumerate(names):
+            self.kinds[i] = kinds[i]
+            self.which[i] = which[i]
+            self.when[i] = places[when[n]] if n in when else -1
+        self.function = function
+        return function
+
+    def __get__(self, instance, owner):
+        return self if instance is None else PyMethod_New(self, instance)
+
+    def __repr__(self):
+        return f"<op {self.__name__}>"
+
+
+def _set_call():
+    cdef Op o = Op.__new__(Op)
+    call_by_vector(<PyTypeObject *>Op, <char *>&o.vectorcall - <char *><PyObject *>o)
+
+
+_set_call()
+
+
+cdef object call_op(object callable, PyObject **args, size_t nargsf, PyObject *names):
+    cdef Op op = <Op>callable
+    cdef Py_ssize_t n = PyVectorcall_NARGS(nargsf)
+    cdef PyObject *given[MOST]
+    if names == NULL and n == op.count == op.positional:
+        return apply(op, args)
+    bind(op, args, n, names, given)
+    return apply(op, given)
+
+
+cdef object call_pair(Op op, object x, object y):
+    cdef PyObject *given[2]
+    given[0] = <PyObject *>x
+    given[1] = <PyObject *>y
+    return apply(op, given)
+
+
+cdef int bind(Op op, PyObject **args, Py_ssize_t n, PyObject *names, PyObject **given) except -1:
+    """Arguments, by position and by name, and defaults, each to its parameter."""
+    cdef Py_ssize_t i, j, k
+    cdef bint right = n <= op.positional
+    for i in range(op.count):
+        given[i] = args[i] if right and i < n else NULL
+    if names != NULL:
+        for j in range(PyTuple_GET_SIZE(<object>names)):
+            name = <object>PyTuple_GET_ITEM(<object>names, j)
+            for k in range(op.named_only, op.count):
+                if given[k] == NULL and name == <object>PyTuple_GET_ITEM(op.parameters, k):
+                    given[k] = args[n + j]
+                    break
+            else:
+                right = False
+    for i in range(op.count):
+        if given[i] == NULL:
+            default = <object>PyTuple_GET_ITEM(op.defaults, i)
+            if default is None:
+                right = False
+            else:
+                given[i] = PyTuple_GET_ITEM(<tuple>default, 0)
+    if not right:
+        PyObject_Vectorcall(op.forward, args, n, names)  # raises Python's own error
+        raise TypeError(f"{op.__name__}: wrong arguments")
+    return 0
+
+
+cdef object apply(Op op, PyObject **given):
+    """The op on its arguments: arrays give an array, Tensors a Tensor, recorded where a gradient is needed."""
+    cdef PyObject *values[MOST]
+    cdef int i, k, held = 0
+    cdef bint tensors = False, needed = False
+    cdef TensorCore t
+    if op.many is not None:
+        return apply_many(op, given)
+    for i in range(op.count):
+        values[i] = given[i]
+    for k in range(<int>PyTuple_GET_SIZE(op.inputs)):
+        i = op.at[k]
+        if isinstance(<object>given[i], TensorCore):
+            t = <TensorCore>given[i]
+            tensors = True
+            needed = needed or t._requires
+            values[i] = <PyObject *>t._data
+    if not tensors:
+        return value_of(op, values, NULL)
+    for i in range(op.count):  # a Tensor may get another array meanwhile
+        Py_INCREF(<object>values[i])
+    try:
+        return recorded(op, given, values, needed)
+    finally:
+        for i in range(op.count):
+            Py_DECREF(<object>values[i])
+
+
+cdef object value_of(Op op, PyObject **values, PyObject **aux):
+    """The op on arrays; the tuple with its auxiliaries goes to `aux`, as a new reference."""
+    cdef object result
+    if op.kernel >= 0:
+        result = try_map(op.kernel, op.arity, <object>values[0], <object>values[1 if op.count > 1 else 0],
+                         <object>values[op.count - 1], 0, 0, None)
+        if result is not None:
+            return result
+    result = PyObject_Vectorcall(op.forward, values, op.positional, <PyObject *>op.keywords if op.keywords is not None else NULL)
+    if op.aux:
+        if aux != NULL:
+            Py_INCREF(result)
+            aux[0] = <PyObject *>result
+        return result[0]
+    return result
+
+
+cdef object recorded(Op op, PyObject **given, PyObject **values, bint needed):
+    cdef PyObject *aux = NULL
+    cdef object value = value_of(op, values, &aux), result = None
+    cdef cnp.ndarray out
+    cdef TensorCore t
+    if aux != NULL:
+        result = <object>aux
+        Py_DECREF(result)  # now ours
+    out = <cnp.ndarray>value if cnp.PyArray_Check(value) else np.asarray(value)
+    if not needed or grad_off or op.function is None or not is_float(out):
+        return tensor_of(out)
+    t = output_of(out, record(op, given, values, out, result), 0)
+    if op.view:
+        remember_view(t)
+    return t
+
+
+cdef inline bint is_float(cnp.ndarray a) noexcept:
+    return cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT or cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE
+
+
+cdef Node record(Op op, PyObject **given, PyObject **values, cnp.ndarray out, object result):
+    """The node of an op that ran: its parents, and what its rule names."""
+    cdef Py_ssize_t inputs = PyTuple_GET_SIZE(op.inputs), k
+    cdef tuple parents = PyTuple_New(inputs), slots = None, kept = () if op.kept == 0 else PyTuple_New(op.kept)
+    cdef unsigned int versions[COUNTED]
+    cdef int i, j = 0, kind
+    cdef object v
+    cdef TensorCore t
+    for k in range(inputs):
+        v = None
+        if isinstance(<object>given[op.at[k]], TensorCore):
+            t = <TensorCore>given[op.at[k]]
+            if t._requires:
+                v = t if t._node is None else t._node
+                if t._slot and slots is None:
+                    slots = tuple([(<TensorCore>given[op.at[i]])._slot if isinstance(<object>given[op.at[i]], TensorCore) else 0 for i in range(inputs)])
+        Py_INCREF(v)
+        PyTuple_SET_ITEM(parents, k, v)
+    for i in range(COUNTED):
+        versions[i] = UNCOUNTED
+    for i in range(op.asked):
+        kind = op.kinds[i]
+        if kind >= NEEDS:
+            continue
+        v = None
+        if op.when[i] < 0 or (isinstance(<object>given[op.when[i]], TensorCore) and (<TensorCore>given[op.when[i]])._requires):
+            if kind == INPUT:
+                v = <object>values[op.at[op.which[i]]]
+            elif kind == OUT:
+                v = out
+            elif kind == SHAPE:
+                v = getattr(<object>values[op.which[i]], "shape", ())
+            elif kind == ARGUMENT:
+                v = <object>values[op.which[i]]
+            else:
+                v = result[op.which[i]]
+            if kind <= OUT and cnp.PyArray_Check(v):
+                versions[j] = version_of(v)
+        Py_INCREF(v)
+        PyTuple_SET_ITEM(kept, j, v)
+        j += 1
+    cdef Node node = new_node(op, parents, slots, kept, out)
+    memcpy(node.versions, versions, sizeof(versions))
+    return node
+
+
+cdef object apply_many(Op op, PyObject **given):
+    """The call of an op whose first argument is a sequence of inputs."""
+    cdef PyObject *values[MOST]
+    cdef tuple tensors = tuple(<object>given[0])
+    cdef tuple arrays = tuple([(<TensorCore>t)._data if isinstance(t, TensorCore) else t for t in tensors])
+    cdef int i
+    for i in range(op.count):
+        values[i] = given[i]
+    values[0] = <PyObject *>arrays
+    cdef object out = value_of(op, values, NULL)
+    if not any([isinstance(t, TensorCore) for t in tensors]):
+        return out
+    parents = [((<TensorCore>t)._node or t) if isinstance(t, TensorCore) and (<TensorCore>t)._requires else None for t in tensors]
+    if grad_off or op.function is None or not is_float(out) or not any([p is not None for p in parents]):
+        return tensor_of(out)
+    kept = []
+    for i in range(op.asked):
+        if op.kinds[i] == SHAPE:
+            kept.append(tuple([np.shape(a) for a in arrays]))
+        elif op.kinds[i] == ARGUMENT:
+            kept.append(<object>values[op.which[i]])
+    cdef Node node = new_node(op, tuple(parents), tuple([(<TensorCore>t)._slot if isinstance(t, TensorCore) else 0 for t in tensors]), tuple(kept), out)
+    for i in range(COUNTED):
+        node.versions[i] = UNCOUNTED
+    return output_of(out, node, 0)
+
+
+cdef int remember_view(TensorCore t) except -1:
+    """Let the owner of t's memory know of t, so that a change in place can reach it."""
+    cdef Block block = block_of(t._data)
+    if block is not None:
+        views = block.views
+        if views is None:
+            block.views = views = []
+        elif len(views) > 8:
+            block.views = views = [r for r in views if r() is not None]
+        views.append(weakref.ref(t))
+    return 0

@@ -1,0 +1,100 @@
+"""The compiled core of the tape, for type checkers."""
+
+from collections.abc import Callable, Iterable
+from types import CodeType
+from typing import Any, Generic, ParamSpec, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from .tensor import Tensor
+
+P = ParamSpec("P")
+A = npt.NDArray[Any]
+
+class Freed: ...
+
+FREED: Freed
+
+class Mode:
+    enabled: bool
+
+mode: Mode
+
+class TensorCore:
+    _data: A
+    _grad: Tensor | None
+    _grad_ours: bool
+    _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
+    _node: Node | None
+    _requires: bool
+    _slot: int
+    requires_grad: bool
+    grad: Tensor | None
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def is_leaf(self) -> bool: ...
+    @property
+    def grad_fn(self) -> Node | None: ...
+
+class Node:
+    op: Op[...]
+    parents: tuple[Any, ...]
+    slots: tuple[int, ...] | None
+    kept: Any
+    number: int
+    hooks: list[tuple[int, Callable[[Any], Any]]] | None
+    code: CodeType | None
+    offset: int
+    def __init__(
+        self,
+        op: Op[...],
+        parents: tuple[Any, ...],
+        slots: tuple[int, ...] | None,
+        kept: tuple[Any, ...],
+        outputs: tuple[tuple[tuple[int, ...], Any], ...],
+        code: CodeType | None,
+        offset: int,
+    ) -> None: ...
+    @property
+    def outputs(self) -> tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def line(self) -> str: ...
+    def replace_kept(self, old: A, new: A) -> None: ...
+
+class Op(Generic[P]):
+    __name__: str
+    forward: Callable[..., Any]
+    function: Callable[..., Any] | None
+    kernel: int
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    many: str | None
+    def __init__(self, forward: Callable[P, Any], aux: tuple[str, ...], view: bool, kernel: str | None) -> None: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def rule(self, function: Callable[..., Any], /) -> Callable[..., Any]: ...
+    @overload
+    def rule(self, /, **when: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+
+def set_operators(add: Op[...], sub: Op[...], mul: Op[...], div: Op[...]) -> None: ...
+def set_tensor_class(kind: type[Tensor]) -> None: ...
+def new(array: A) -> Tensor: ...
+def made(array: A, node: Node, slot: int) -> Tensor: ...
+def where(code: CodeType | None, offset: int) -> str: ...
+def accumulate(leaf: TensorCore, g: Any) -> None: ...
+def check_versions(node: Node) -> None: ...
+def run(
+    roots: Iterable[tuple[Any, int, Any]], create_graph: bool, retain_graph: bool, wanted: dict[Any, int] | None = None
+) -> list[Any]: ...
+def root_gradient(t: TensorCore, gradient: Any, create_graph: bool, what: str) -> Any: ...
+def backward(
+    tensors: Iterable[Tensor], gradients: Iterable[Any], retain_graph: bool | None = None, create_graph: bool = False
+) -> None: ...
