@@ -17,6 +17,7 @@ import pytest
 
 import tinytensor as tt
 from tinytensor import _kernels as K
+from tinytensor import optim
 from tinytensor.threads import cpu_quota
 
 
@@ -347,16 +348,23 @@ def one(x: Any) -> Any:
     return np.ones_like(x)
 
 
+def leaf(x: Any, g: Any) -> tt.Tensor:
+    p = tt.from_numpy(x).requires_grad_()
+    p.grad = tt.from_numpy(g)
+    return p
+
+
 def sgd(x: Any) -> Any:
     p = np.zeros_like(x)
-    K.sgd_step([p], [-x], None, 1, 0, 0, 0, False, False, True)
+    optim.SGD([leaf(p, -x)], lr=1).step()
     return p
 
 
 def adam(x: Any) -> Any:
-    p, average, square = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
-    K.adam_step([p], [x], [average], [square], None, 1, 0.5, 0.5, 1, 0, False, 1, False)
-    return average
+    p = leaf(np.zeros_like(x), x)
+    optimizer = optim.Adam([p], lr=1, betas=(0.5, 0.5), eps=1)
+    optimizer.step()
+    return optimizer.state[p]["exp_avg"].numpy()
 
 
 # name: kernel, and its exact value as a multiple of each element of x, all alike; whether it has threads

@@ -88,6 +88,9 @@ def test_a_rule_does_not_add_where_it_must_not() -> None:
     (g,) = tt.autograd.grad(times(x, 3.0).sum(), x)
     assert (seen, g.tolist(), x.grad.tolist()) == ([(False, False)], [3, 3], [10, 10])
     x = fresh()
+    times(x, tt.tensor([3.0, 3.0], dtype=tt.float64)).sum().backward()  # in double
+    assert (seen, x.grad.tolist()) == ([(False, False)], [13, 13])
+    x = fresh()
     times(x, x.grad).sum().backward()  # the rule reads x.grad
     assert (seen, x.grad.tolist()) == ([(False, False)], [20, 20])
     x = fresh()

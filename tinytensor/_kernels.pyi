@@ -76,30 +76,3 @@ def scatter_add(out: A, index: A, src: A) -> A: ...
 def random(kind: int, shape: Any, dtype: Any, key: int, offset: int, p0: float, p1: float) -> A: ...
 def randint(shape: Any, low: int, high: int, key: int, offset: int) -> A: ...
 def randperm(n: int, key: int, offset: int) -> A: ...
-def sgd_step(
-    params: list[A],
-    grads: list[A],
-    bufs: list[A] | None,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-    first: bool,
-) -> None: ...
-def adam_step(
-    params: list[A],
-    grads: list[A],
-    exp_avgs: list[A],
-    exp_avg_sqs: list[A],
-    max_exp_avg_sqs: list[A] | None,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    step: int,
-    maximize: bool,
-) -> None: ...

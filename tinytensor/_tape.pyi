@@ -98,3 +98,25 @@ def root_gradient(t: TensorCore, gradient: Any, create_graph: bool, what: str) -
 def backward(
     tensors: Iterable[Tensor], gradients: Iterable[Any], retain_graph: bool | None = None, create_graph: bool = False
 ) -> None: ...
+def sgd_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+) -> None: ...
+def adam_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    amsgrad: bool,
+    decoupled: bool,
+    maximize: bool,
+) -> None: ...

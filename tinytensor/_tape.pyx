@@ -10,11 +10,14 @@ from tinytensor import _kernels
 
 cimport cython
 cimport numpy as cnp
+from cpython.dict cimport PyDict_GetItem
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
+from libc.math cimport pow
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy
-from tinytensor._kernels cimport Block, block_of, bump, is_alone, new_array, run_map, try_map
+from libc.string cimport memcmp, memcpy, memset
+from tinytensor._kernels cimport Block, block_of, bump, is_alone, new_array, run_map, run_optim, try_map
+from tt cimport tt_hyper, tt_param
 
 cnp.import_array()
 
@@ -572,18 +575,20 @@ cdef tuple tensors_kept(Node node):
 
 
 cdef tuple into_of(Walk w, Node node, object g):
-    """For each input the array of its gradient that the rule may add into: a leaf's, ours, and none that the rule reads."""
+    """For each input the array of its gradient that the rule may add into: a leaf's, ours, in the dtype of the upstream
+    gradient, and none that the rule reads."""
     cdef list arrays = [None] * len(node.parents)
     cdef TensorCore leaf
     cdef Block block
     cdef int i
-    if w.create_graph or w.wanted is not None:
+    if w.create_graph or w.wanted is not None or type(g) is not ndarray:
         return tuple(arrays)
     for i in range(len(arrays)):
         if not isinstance(node.parents[i], TensorCore):
             continue
         leaf = node.parents[i]
         if (not leaf._grad_ours or leaf._hooks or leaf._grad is None or leaf._grad._requires
+                or cnp.PyArray_TYPE(leaf._grad._data) != cnp.PyArray_TYPE(<cnp.ndarray>g)
                 or not same_kind(leaf._grad._data, leaf._data) or sum([p is leaf for p in node.parents]) > 1):
             continue
         block = block_of(leaf._grad._data)
@@ -768,3 +773,6 @@ def backward(tensors, gradients, retain_graph=None, bint create_graph=False):
         run(roots, create_graph, create_graph if retain_graph is None else retain_graph)
     finally:
         grad_off = before
+
+
+include "_optim.pxi"

@@ -173,8 +173,8 @@ def test_one_kernel_call_per_group(monkeypatch):
             calls.append(name)
             return getattr(self.real, name)
 
-    monkeypatch.setattr(sgd, "_kernels", Counting(sgd._kernels))
-    monkeypatch.setattr(adam, "_kernels", Counting(adam._kernels))
+    monkeypatch.setattr(sgd, "_tape", Counting(sgd._tape))
+    monkeypatch.setattr(adam, "_tape", Counting(adam._tape))
     for kind, options, name in ((optim.SGD, {"momentum": 0.9}, "sgd_step"), (optim.AdamW, {}, "adam_step")):
         params = [parameter(start((3, 2), seed=i)) for i in range(5)]
         optimizer = kind([{"params": params[:3]}, {"params": params[3:]}], lr=0.1, **options)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tinytensor import _kernels
-from tinytensor.optim.optimizer import Optimizer, Params, zeros_like_param
+from tinytensor import _tape
+from tinytensor.optim.optimizer import Optimizer, Params
 
 __all__ = ["Adam", "AdamW"]
 
@@ -59,45 +59,12 @@ class Adam(Optimizer):
             raise ValueError(f"Invalid weight_decay value: {options['weight_decay']}")
 
     def _update(self, group: dict[str, Any]) -> None:
-        amsgrad = group["amsgrad"]
-        # A parameter that missed a step (no gradient) counts fewer: one call per count, as a rule one in all.
-        calls: dict[int, tuple[list[Any], ...]] = {}
-        for p in group["params"]:
-            grad = p._grad
-            if grad is None:
-                continue
-            state = self.state[p]
-            if not state:
-                state.update(step=0, exp_avg=zeros_like_param(p), exp_avg_sq=zeros_like_param(p))
-            if amsgrad and "max_exp_avg_sq" not in state:
-                state["max_exp_avg_sq"] = zeros_like_param(p)
-            step = state["step"] = state["step"] + 1
-            call = calls.get(step)
-            if call is None:
-                call = calls[step] = ([], [], [], [], [])
-            call[0].append(p._data)
-            call[1].append(grad._data)
-            call[2].append(state["exp_avg"]._data)
-            call[3].append(state["exp_avg_sq"]._data)
-            if amsgrad:
-                call[4].append(state["max_exp_avg_sq"]._data)
-        beta1, beta2 = group["betas"]
-        for step, (params, grads, means, squares, largest) in calls.items():
-            _kernels.adam_step(
-                params,
-                grads,
-                means,
-                squares,
-                largest if amsgrad else None,
-                group["lr"],
-                beta1,
-                beta2,
-                group["eps"],
-                group["weight_decay"],
-                self._decoupled,
-                step,
-                group["maximize"],
-            )
+        g = group
+        beta1, beta2 = g["betas"]
+        _tape.adam_step(
+            g["params"], self.state, g["lr"], beta1, beta2, g["eps"], g["weight_decay"], g["amsgrad"], self._decoupled,
+            g["maximize"],
+        )  # fmt: skip
 
 
 class AdamW(Adam):

@@ -85,7 +85,10 @@ class Optimizer:
         """Drop every parameter's gradient, or with `set_to_none=False` fill it with zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None if set_to_none or p.grad is None else p.grad.detach().zero_()
+                if set_to_none:
+                    p._grad = None
+                elif p.grad is not None:
+                    p.grad = p.grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, in place; the tape does not see it.
@@ -156,11 +159,6 @@ class Optimizer:
             text += f"\nParameter Group {i}\n"
             text += "".join(f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params")
         return text + ")"
-
-
-def zeros_like_param(p: Tensor) -> Tensor:
-    """Return zeros of the parameter's shape and dtype, laid out in memory as the parameter is."""
-    return Tensor(np.zeros_like(p._data))
 
 
 def _like_param(key: str, value: Any, p: Tensor, number: Any) -> Any:

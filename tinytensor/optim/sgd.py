@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tinytensor import _kernels
-from tinytensor.optim.optimizer import Optimizer, Params, zeros_like_param
+from tinytensor import _tape
+from tinytensor.optim.optimizer import Optimizer, Params
 
 __all__ = ["SGD"]
 
@@ -54,35 +54,7 @@ class SGD(Optimizer):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
     def _update(self, group: dict[str, Any]) -> None:
-        momentum = group["momentum"]
-        # Two calls at most: parameters that have a momentum buffer (or need none), and those that start one now.
-        warm: tuple[list[Any], ...] = ([], [], [])
-        fresh: tuple[list[Any], ...] = ([], [], [])
-        for p in group["params"]:
-            grad = p._grad
-            if grad is None:
-                continue
-            call = warm
-            if momentum != 0:
-                state = self.state[p]
-                buffer = state.get("momentum_buffer")
-                if buffer is None:
-                    call = fresh
-                    buffer = state["momentum_buffer"] = zeros_like_param(p)
-                call[2].append(buffer._data)
-            call[0].append(p._data)
-            call[1].append(grad._data)
-        for params, grads, buffers in (warm, fresh):
-            if params:
-                _kernels.sgd_step(
-                    params,
-                    grads,
-                    buffers if momentum != 0 else None,
-                    group["lr"],
-                    momentum,
-                    group["dampening"],
-                    group["weight_decay"],
-                    group["nesterov"],
-                    group["maximize"],
-                    params is fresh[0],
-                )
+        g = group
+        _tape.sgd_step(
+            g["params"], self.state, g["lr"], g["momentum"], g["dampening"], g["weight_decay"], g["nesterov"], g["maximize"]
+        )  # fmt: skip
