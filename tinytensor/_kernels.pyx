@@ -466,20 +466,41 @@ cdef int xent_inputs(tt_xent_args *q, list keep, x, target, weight, int64_t igno
     return dtype_of(a)
 
 
-def xent(x, target, weight, int64_t ignore, double smoothing):
-    """Loss of each row (N,) and what backward needs of the rows (N, 2)."""
+def xent(x, target, weight, int64_t ignore, double smoothing, str reduction="none"):
+    """Loss of each row (N,), or their sum or mean (); what backward needs of the rows (N, 2); what a mean was divided by."""
     cdef tt_xent_args q
     cdef list keep = []
     cdef int dtype = xent_inputs(&q, keep, x, target, weight, ignore, smoothing)
     cdef cnp.npy_intp dims[2]
+    cdef ptrdiff_t i, count = 0
+    cdef double over = 1
+    cdef void *to
     dims[0] = q.rows
     dims[1] = 2
-    cdef cnp.ndarray loss = new_array(1, dims, typenum(dtype)), lse = new_array(2, dims, typenum(dtype))
+    cdef cnp.ndarray loss = new_array(1, dims, typenum(dtype)), lse = new_array(2, dims, typenum(dtype)), total
     q.loss = cnp.PyArray_DATA(loss)
     q.lse = cnp.PyArray_DATA(lse)
-    with nogil:
+    if q.rows * q.classes <= 8192:
         tt_xent(K, dtype, 0, &q)
-    return loss, lse
+    else:
+        with nogil:
+            tt_xent(K, dtype, 0, &q)
+    if reduction == "none":
+        return loss, lse, over
+    total = reduce(TT_SUM, loss)
+    if reduction == "mean":
+        if weight is None:
+            for i in range(q.rows):
+                count += q.target[i] != ignore
+            over = count
+        else:
+            over = reduce(TT_SUM, keep[2].take(keep[1][keep[1] != ignore]))
+        to = cnp.PyArray_DATA(total)
+        if dtype == TT_F32:
+            (<float *>to)[0] = (<float *>to)[0] / <float>over
+        else:
+            (<double *>to)[0] = (<double *>to)[0] / over
+    return total, lse, over
 
 
 def xent_grad(g, x, target, weight, int64_t ignore, double smoothing, lse):
@@ -498,8 +519,11 @@ def xent_grad(g, x, target, weight, int64_t ignore, double smoothing, lse):
     q.g_step = cnp.PyArray_NDIM(up)
     q.lse = cnp.PyArray_DATA(stats)
     q.out = cnp.PyArray_DATA(out)
-    with nogil:
+    if q.rows * q.classes <= 8192:
         tt_xent(K, dtype, 1, &q)
+    else:
+        with nogil:
+            tt_xent(K, dtype, 1, &q)
     return out
 
 

@@ -104,6 +104,15 @@ cdef cnp.ndarray rows_of(cnp.ndarray x):
     return np.ascontiguousarray(x).reshape(-1, cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1))
 
 
+def linear_shapes(x, weight, bias):
+    """The error for shapes that do not fit, or None."""
+    a, w = np.shape(x), np.shape(weight)
+    if a and len(w) == 2 and a[len(a) - 1] == w[1] and (bias is None or np.shape(bias) == (w[0],)):
+        return None
+    last = "no bias" if bias is None else f"bias {np.shape(bias)}"
+    return ValueError(f"linear: expected input (*, in), weight (out, in) and bias (out), got input {a}, weight {w} and {last}")
+
+
 def linear(x, weight, bias=None, int act=-1, double p0=0, double p1=0, bint keep=False):
     """y = act(x @ weight^T + bias): x (*, in), weight (out, in) -> (y (*, out), z, turned). The bias is added after each
     product's chain; act: an elementwise kernel of one input, or -1. z: what went into act where `keep` asks for it, else None.
@@ -115,7 +124,7 @@ def linear(x, weight, bias=None, int act=-1, double p0=0, double p1=0, bint keep
     cdef double p[2]
     cdef tt_gemm_args g
     if nd == 0 or cnp.PyArray_NDIM(w) != 2 or cnp.PyArray_DIM(a, nd - 1) != cnp.PyArray_DIM(w, 1):
-        raise ValueError(f"linear: expected input (*, in) and weight (out, in), got {np.shape(x)} and {np.shape(weight)}")
+        raise linear_shapes(x, weight, bias)
     w = whole_strides(w)
     for i in range(nd - 1):
         dims[i] = cnp.PyArray_DIM(a, i)
@@ -123,7 +132,7 @@ def linear(x, weight, bias=None, int act=-1, double p0=0, double p1=0, bint keep
     if bias is not None:
         b = contiguous(bias, "linear bias", dtype)
         if cnp.PyArray_NDIM(b) != 1 or cnp.PyArray_DIM(b, 0) != dims[nd - 1]:
-            raise ValueError(f"linear: expected bias ({dims[nd - 1]},), got {np.shape(bias)}")
+            raise linear_shapes(x, weight, bias)
     cdef bint turned = not cnp.PyArray_IS_C_CONTIGUOUS(w) and cnp.PyArray_IS_F_CONTIGUOUS(w)
     y = new_array(nd, dims, typenum(dtype))
     if keep and act >= 0:

@@ -184,6 +184,24 @@ static size_t F(gemm_scratch)(const tt_gemm_args *g, int threads) {
     return (size_t)most * sizeof(real);
 }
 
+/* rows i0 ... and columns `from` ... of a product that is complete: bias, activation */
+static void F(finish)(const tt_gemm_args *g, ptrdiff_t i0, ptrdiff_t rows, ptrdiff_t from, ptrdiff_t n) {
+    real *z = (real *)g->c + i0 * g->c_row + from, *y = (real *)g->y + i0 * g->c_row + from;
+    if (g->bias && !g->add) {
+        const real *bias = (const real *)g->bias + from;
+        const ptrdiff_t whole = n / TT_LANES * TT_LANES;
+        const int tail = (int)(n - whole);
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            real *o = z + i * g->c_row;
+            for (ptrdiff_t j = 0; j < whole; j += TT_LANES) V(store)(o + j, V(add)(V(load)(o + j), V(load)(bias + j)));
+            if (tail) V(store_n)(o + whole, V(add)(V(load_n)(o + whole, tail), V(load_n)(bias + whole, tail)), tail);
+        }
+    }
+    if (!g->act) return;
+    const ptrdiff_t runs = n == g->c_row ? 1 : rows, each = n == g->c_row ? rows * n : n; /* one long run where rows touch */
+    for (ptrdiff_t i = 0; i < runs; i++) g->act(each, z + i * g->c_row, z + i * g->c_row, z + i * g->c_row, y + i * g->c_row, g->act_p);
+}
+
 /* whether a panel of w columns is read where it is: also its last vector must be whole, or masked for nothing */
 TT_INLINE int F(in_place)(const F(gemm_plan) *p, ptrdiff_t w) { return p->b_direct && (TT_FREE_MASKS || w % TT_LANES == 0); }
 
@@ -232,14 +250,8 @@ static void F(gemm_part)(const tt_gemm_args *g, void *scratch, int thread, int t
                     }
                 }
                 if (last && ((bias && !g->add) || g->act)) {
-                    const ptrdiff_t from = j0 * width, n = (j1 * width < g->n ? j1 * width : g->n) - from;
-                    const ptrdiff_t end = e * p.mr < g->m ? e * p.mr : g->m;
-                    for (ptrdiff_t i = s * p.mr; i < end; i++) {
-                        real *z = C + i * g->c_row + from;
-                        if (bias && !g->add)
-                            _Pragma("omp simd") for (ptrdiff_t q = 0; q < n; q++) z[q] += bias[from + q];
-                        if (g->act) g->act(n, z, z, z, (real *)g->y + i * g->c_row + from, g->act_p);
-                    }
+                    const ptrdiff_t from = j0 * width, n = (j1 * width < g->n ? j1 * width : g->n) - from, i0 = s * p.mr;
+                    F(finish)(g, i0, (e * p.mr < g->m ? e * p.mr : g->m) - i0, from, n);
                 }
             }
         }

@@ -68,16 +68,40 @@ static void F(logsumexp_rows)(ptrdiff_t rows, ptrdiff_t n, const void *xv, void 
     }
 }
 
+/* Few classes: ROWS rows side by side, the same operations in the same tree for each. max and log(sum exp) of row r -> m[r], l[r] */
+#define ROWS 16
+#define FEW 64
+static void F(few_stats)(ptrdiff_t rows, ptrdiff_t n, const real *x, real *restrict m, real *restrict l) {
+    real t[FEW][ROWS], sum[TT_LANES][ROWS];
+    for (ptrdiff_t r = 0; r < ROWS; r++) /* a block of fewer rows repeats its last one */
+        for (ptrdiff_t c = 0; c < n; c++) t[c][r] = x[(r < rows ? r : rows - 1) * n + c];
+    _Pragma("omp simd") for (int r = 0; r < ROWS; r++) m[r] = -(real)INFINITY;
+    for (ptrdiff_t c = 0; c < n; c++) _Pragma("omp simd") for (int r = 0; r < ROWS; r++) m[r] = F(red_acc1)(TT_MAX, m[r], t[c][r]);
+    for (int i = 0; i < TT_LANES; i++) _Pragma("omp simd") for (int r = 0; r < ROWS; r++) sum[i][r] = 0;
+    for (ptrdiff_t c = 0; c < n; c++) _Pragma("omp simd") for (int r = 0; r < ROWS; r++) sum[c % TT_LANES][r] += VM(exp)(t[c][r] - m[r]);
+    for (int h = TT_LANES / 2; h; h /= 2)
+        for (int i = 0; i < h; i++) _Pragma("omp simd") for (int r = 0; r < ROWS; r++) sum[i][r] = F(red_two1)(TT_SUM, sum[i][r], sum[i + h][r]);
+    _Pragma("omp simd") for (int r = 0; r < ROWS; r++) l[r] = VM(log)(sum[0][r]);
+}
+
 /* loss[r] = -(1-s) w_t logp_t - s/C sum_c w_c logp_c; lse keeps the maximum and log of the sum for backward; 0 where ignored */
 static void F(xent_rows)(const tt_xent_args *a, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t n = a->classes;
     const real *w = a->weight;
     const real s = (real)a->smoothing;
     real *loss = a->loss, *lse = a->lse;
+    real ms[ROWS], ls[ROWS];
     for (ptrdiff_t r = begin; r < end; r++) {
         const real *x = (const real *)a->x + r * n;
-        real m = F(red_row)(TT_MAX, n, x, x);
-        real l = VM(log)(F(row_terms)(TERM_EXP, n, x, m, 0, NULL, NULL));
+        real m, l;
+        if (n > 0 && n <= FEW) {
+            const ptrdiff_t at = (r - begin) % ROWS;
+            if (at == 0) F(few_stats)(end - r < ROWS ? end - r : ROWS, n, x, ms, ls);
+            m = ms[at], l = ls[at];
+        } else {
+            m = F(red_row)(TT_MAX, n, x, x);
+            l = VM(log)(F(row_terms)(TERM_EXP, n, x, m, 0, NULL, NULL));
+        }
         lse[2 * r] = m;
         lse[2 * r + 1] = l;
         if (a->target[r] == a->ignore) { loss[r] = 0; continue; }
@@ -87,27 +111,44 @@ static void F(xent_rows)(const tt_xent_args *a, ptrdiff_t begin, ptrdiff_t end) 
         loss[r] = v;
     }
 }
+/* scale[r] exp((x - m[r]) - l[r]) */
+static void F(few_terms)(ptrdiff_t rows, ptrdiff_t n, const real *x, const real *m, const real *l, const real *scale, real *restrict out) {
+    real t[FEW][ROWS];
+    for (ptrdiff_t r = 0; r < ROWS; r++)
+        for (ptrdiff_t c = 0; c < n; c++) t[c][r] = x[(r < rows ? r : rows - 1) * n + c];
+    for (ptrdiff_t c = 0; c < n; c++) _Pragma("omp simd") for (int r = 0; r < ROWS; r++) t[c][r] = scale[r] * VM(exp)((t[c][r] - m[r]) - l[r]);
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t c = 0; c < n; c++) out[r * n + c] = t[c][r];
+}
+
 /* out[r, c] = g_r (A p_c - [c = t] (1-s) w_t - s/C w_c), A = (1-s) w_t + s/C sum(w) */
 static void F(xent_grad_rows)(const tt_xent_args *a, ptrdiff_t begin, ptrdiff_t end) {
     const ptrdiff_t n = a->classes;
     const real *w = a->weight, *lse = a->lse, *g = a->g;
     const real s = (real)a->smoothing, share = s / (real)n, total = w ? F(red_row)(TT_SUM, n, w, w) : (real)n;
-    for (ptrdiff_t r = begin; r < end; r++) {
-        const real *x = (const real *)a->x + r * n;
-        real *o = (real *)a->out + r * n, m = lse[2 * r], l = lse[2 * r + 1];
-        if (a->target[r] == a->ignore) { memset(o, 0, (size_t)n * sizeof(real)); continue; }
-        real wt = (1 - s) * (w ? w[a->target[r]] : 1), all = FMA(share, total, wt), gr = g[r * a->g_step], gall = gr * all;
-        real buf[BLOCK];
-        for (ptrdiff_t b = 0; b < n; b += BLOCK) { /* padded like row_terms */
-            ptrdiff_t len = n - b < BLOCK ? n - b : BLOCK, padded = (len + TT_LANES - 1) / TT_LANES * TT_LANES;
-            for (ptrdiff_t i = len; i < padded; i++) buf[i] = 0;
-            _Pragma("omp simd") for (ptrdiff_t i = 0; i < len; i++) buf[i] = (x[b + i] - m) - l;
-            _Pragma("omp simd") for (ptrdiff_t i = 0; i < padded; i++) buf[i] = gall * VM(exp)(buf[i]);
-            memcpy(o + b, buf, (size_t)len * sizeof(real));
+    const int few = n > 0 && n <= FEW;
+    real ms[ROWS], ls[ROWS], scale[ROWS], wts[ROWS];
+    for (ptrdiff_t s0 = begin; s0 < end; s0 += ROWS) {
+        const ptrdiff_t rows = end - s0 < ROWS ? end - s0 : ROWS;
+        for (ptrdiff_t i = 0; i < ROWS; i++) {
+            const ptrdiff_t r = s0 + (i < rows ? i : rows - 1), t = a->target[r];
+            wts[i] = (1 - s) * (w && t != a->ignore ? w[t] : 1);
+            scale[i] = g[r * a->g_step] * FMA(share, total, wts[i]);
+            ms[i] = lse[2 * r], ls[i] = lse[2 * r + 1];
         }
-        o[a->target[r]] -= gr * wt;
-        if (s > 0)
-            for (ptrdiff_t c = 0; c < n; c++) o[c] -= gr * (share * (w ? w[c] : 1));
+        if (few) F(few_terms)(rows, n, (const real *)a->x + s0 * n, ms, ls, scale, (real *)a->out + s0 * n);
+        for (ptrdiff_t i = 0; i < rows; i++) {
+            const ptrdiff_t r = s0 + i;
+            const real *x = (const real *)a->x + r * n, gr = g[r * a->g_step];
+            real *o = (real *)a->out + r * n;
+            if (a->target[r] == a->ignore) { memset(o, 0, (size_t)n * sizeof(real)); continue; }
+            if (!few) _Pragma("omp simd") for (ptrdiff_t c = 0; c < n; c++) o[c] = scale[i] * VM(exp)((x[c] - ms[i]) - ls[i]);
+            o[a->target[r]] -= gr * wts[i];
+            if (s > 0)
+                for (ptrdiff_t c = 0; c < n; c++) o[c] -= gr * (share * (w ? w[c] : 1));
+        }
     }
 }
 #undef BLOCK
+#undef ROWS
+#undef FEW

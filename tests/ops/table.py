@@ -343,7 +343,7 @@ for _name, _f, _parameters in (
     ("selu", lambda x: SCALE * np.where(x > 0, x, ALPHA * np.expm1(x)), ()), ("softplus", lambda x: np.logaddexp(0, 2 * x) / 2, (2.0, 20.0)),
 ):
     row("linear", lambda x, w, b, f=_f: f(x @ w.T + b), "any any any", (((3, 4), (5, 4), (5,)), ((4,), (5, 4), (5,)), ((2, 3, 4), (5, 4), (5,)), ((0, 4), (5, 4), (5,)), ((3, 0), (2, 0), (2,))),
-        lambda x, w, b, a=_name, p=_parameters: product.linear_activation(x, w, b, a, p), label=_name, scale=20)
+        lambda x, w, b, a=_name, p=_parameters: product.linear_activation(x, w, b, product.ACTIVATIONS[a], *p), label=_name, scale=20)
 
 # ------------------------------------------------------------------------------------------------------------------ shapes
 row("reshape", lambda x: x.reshape(2, -1 if x.size else 0), "any", (((3, 4),), ((4,),), ((2,),), ((3, 2, 0),)), lambda x: tt.reshape(x, (2, -1) if x.ndim < 3 else (2, 0)), ulps=0)

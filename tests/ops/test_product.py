@@ -12,7 +12,7 @@ from check import same_bits
 import tinytensor as tt
 import tinytensor.nn.functional as F
 from tinytensor import _kernels
-from tinytensor.ops.product import linear_activation
+from tinytensor.ops.product import ACTIVATIONS, linear_activation
 
 EPS = {"float32": 2.0**-24, "float64": 2.0**-53}
 FUSED = _kernels.fused()
@@ -300,7 +300,7 @@ def test_linear_names_its_shapes() -> None:
 
 # ------------------------------------------------------------------------------------------- a layer and what is fused to it
 LAYERS = [(1, 40, 30), (64, 100, 70), (3, 1, 1), (300, 20, 46), (17, 600, 33)]
-ACTIVATIONS = [
+FUNCTIONS = [
     ("relu", (), F.relu), ("sigmoid", (), F.sigmoid), ("tanh", (), F.tanh), ("gelu", (), F.gelu), ("silu", (), F.silu),
     ("gelu_tanh", (), lambda z: F.gelu(z, approximate="tanh")), ("leaky_relu", (0.2,), lambda z: F.leaky_relu(z, 0.2)),
     ("elu", (1.6,), lambda z: F.elu(z, 1.6)), ("selu", (), F.selu), ("softplus", (2.0, 5.0), lambda z: F.softplus(z, 2.0, 5.0)),
@@ -317,7 +317,7 @@ def layer(batch: int, inputs: int, outputs: int, dtype: str, by_input: bool) -> 
 @pytest.mark.parametrize("batch,inputs,outputs", LAYERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("by_input", [False, True])
-@pytest.mark.parametrize("name,parameters,function", ACTIVATIONS, ids=[a[0] for a in ACTIVATIONS])
+@pytest.mark.parametrize("name,parameters,function", FUNCTIONS, ids=[a[0] for a in FUNCTIONS])
 def test_fused_is_unfused(
     batch: int, inputs: int, outputs: int, dtype: str, by_input: bool, name: str, parameters: Any, function: Any
 ) -> None:
@@ -331,7 +331,7 @@ def test_fused_is_unfused(
         with tt.threads(threads):
             _kernels.set_thread_work(1 if threads > 1 else 10000)
             try:
-                fused = linear_activation(*leaves, name, parameters)
+                fused = linear_activation(*leaves, ACTIVATIONS[name], *parameters)
                 assert fused.grad_fn.parents == (*leaves,)  # one node
                 fused.backward(g)
             finally:
@@ -344,7 +344,11 @@ def test_fused_is_unfused(
 
 def test_a_layer_computes_only_the_gradients_that_are_asked_for() -> None:
     for wanted in ([0], [1], [2], [0, 2], [1, 2]):
-        for function in (F.linear, lambda *a: linear_activation(*a, "relu"), lambda *a: linear_activation(*a, "silu")):
+        for function in (
+            F.linear,
+            lambda *a: linear_activation(*a, ACTIVATIONS["relu"]),
+            lambda *a: linear_activation(*a, ACTIVATIONS["silu"]),
+        ):
             every = layer(5, 4, 3, "float64", True)
             function(*every).sum().backward()
             leaves = [t if i in wanted else t.detach() for i, t in enumerate(layer(5, 4, 3, "float64", True))]

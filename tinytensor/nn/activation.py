@@ -7,6 +7,7 @@ from typing import Any
 
 from tinytensor.nn import functional as F
 from tinytensor.nn.module import Module
+from tinytensor.ops.product import ACTIVATIONS
 from tinytensor.tensor import Tensor
 
 __all__ = [
@@ -146,25 +147,26 @@ class LogSoftmax(Module):
         return f"dim={self.dim}"
 
 
-_FUSED: dict[type[Module], Callable[[Any], tuple[str, tuple[float, ...]]]] = {
-    ReLU: lambda m: ("relu", ()),
-    Sigmoid: lambda m: ("sigmoid", ()),
-    Tanh: lambda m: ("tanh", ()),
-    GELU: lambda m: ("gelu_tanh" if m.approximate == "tanh" else "gelu", ()),
-    LeakyReLU: lambda m: ("leaky_relu", (float(m.negative_slope),)),
-    ELU: lambda m: ("elu", (float(m.alpha),)),
-    SELU: lambda m: ("selu", ()),
-    SiLU: lambda m: ("silu", ()),
-    Softplus: lambda m: ("softplus", (float(m.beta), float(m.threshold))),
+def _gelu(m: Any) -> tuple[Any, ...] | None:
+    name = {"none": "gelu", "tanh": "gelu_tanh"}.get(m.approximate)
+    return None if name is None else (ACTIVATIONS[name],)
+
+
+_FUSED: dict[type[Module], Callable[[Any], tuple[Any, ...] | None]] = {
+    ReLU: lambda m: (ACTIVATIONS["relu"],),
+    Sigmoid: lambda m: (ACTIVATIONS["sigmoid"],),
+    Tanh: lambda m: (ACTIVATIONS["tanh"],),
+    GELU: _gelu,
+    LeakyReLU: lambda m: (ACTIVATIONS["leaky_relu"], float(m.negative_slope)),
+    ELU: lambda m: (ACTIVATIONS["elu"], float(m.alpha)),
+    SELU: lambda m: (ACTIVATIONS["selu"],),
+    SiLU: lambda m: (ACTIVATIONS["silu"],),
+    Softplus: lambda m: (ACTIVATIONS["softplus"], float(m.beta), float(m.threshold)),
 }
 
 
-def fused(module: Module | None) -> tuple[str, tuple[float, ...]] | None:
-    """Name and parameters of the activation that a Linear before `module` may run in its own pass; None for another module,
+def fused(module: Module | None) -> tuple[Any, ...] | None:
+    """The activation, and its parameters, that a Linear before `module` may run in its own pass; None for another module,
     and for subclasses, which may do something else."""
     make = _FUSED.get(type(module))  # type: ignore[arg-type]
-    return (
-        None
-        if make is None or (isinstance(module, GELU) and module.approximate not in ("none", "tanh"))
-        else make(module)
-    )
+    return None if make is None else make(module)

@@ -16,6 +16,7 @@ from .promotion import as_float
 from .reduction import mean, sum
 from .shape import permute, reshape, unsqueeze
 
+_INT64 = np.dtype(np.int64)
 REDUCTIONS = ("none", "mean", "sum")
 
 
@@ -34,16 +35,12 @@ def _weights_of(target: Any, weight: Any, ignore: int, dtype: Any) -> Any:
 
 @op(aux=("lse", "over"))
 def _cross_entropy(x: Array, target: Any, weight: Any, ignore: int, reduction: str, smoothing: float) -> Any:
-    x = as_float(x, "cross_entropy")
-    w = None if weight is None else weight.astype(x.dtype)
-    loss, lse = _kernels.xent(x, target, w, ignore, smoothing)
-    over = 1.0
-    if reduction != "none":
-        loss = _kernels.reduce(_kernels.SUM, loss)
-        if reduction == "mean":
-            over = _weights_of(target, w, ignore, x.dtype)
-            loss = _kernels.map2(_kernels.OPS["div"], loss, over)
-    return loss, lse, over
+    try:
+        return _kernels.xent(x, target, weight, ignore, smoothing, reduction)
+    except TypeError:
+        x = as_float(x, "cross_entropy")
+        w = None if weight is None else weight.astype(x.dtype)
+        return _kernels.xent(x, target, w, ignore, smoothing, reduction)
 
 
 @_cross_entropy.rule
@@ -124,6 +121,10 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
     t = target._data if isinstance(target, Tensor) else np.asarray(target)
+    if weight is None and t.dtype == _INT64 and t.ndim == 1 and input.ndim == 2 and len(t) == input.shape[0]:
+        return _cross_entropy(  # the usual case
+            input, t, None, ignore_index, reduction, float(label_smoothing)
+        )
     classes = input.shape[0 if input.ndim == 1 else 1] if input.ndim else 0
     w = _weight_array("cross_entropy", weight, classes)
     if t.dtype.kind == "f":

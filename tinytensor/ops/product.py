@@ -130,10 +130,11 @@ class Activation(NamedTuple):
     """Whether the gradient is worked out from what went in, instead of what came out."""
     grad: Callable[..., Any]
     """(g, input or value, *parameters)"""
+    parameters: int
 
 
-def _activation(name: str, keeps_input: bool, grad: Callable[..., Any]) -> Activation:
-    return Activation(_kernels.OPS[name], _kernels.OPS[f"{name}_grad"], keeps_input, grad)
+def _activation(name: str, keeps_input: bool, grad: Callable[..., Any], parameters: int = 0) -> Activation:
+    return Activation(_kernels.OPS[name], _kernels.OPS[f"{name}_grad"], keeps_input, grad, parameters)
 
 
 ACTIVATIONS = {
@@ -143,26 +144,27 @@ ACTIVATIONS = {
     "gelu": _activation("gelu", True, gelu_grad),
     "gelu_tanh": _activation("gelu_tanh", True, gelu_tanh_grad),
     "silu": _activation("silu", True, silu_grad),
-    "leaky_relu": _activation("leaky_relu", True, leaky_relu_grad),
-    "elu": _activation("elu", True, elu_grad),
+    "leaky_relu": _activation("leaky_relu", True, leaky_relu_grad, 1),
+    "elu": _activation("elu", True, elu_grad, 1),
     "selu": _activation("selu", True, selu_grad),
-    "softplus": _activation("softplus", True, softplus_grad),
+    "softplus": _activation("softplus", True, softplus_grad, 2),
 }
 """What linear_activation can do in the same pass."""
 
 
-def _affine(x: Any, weight: Any, bias: Any, act: Activation | None = None, parameters: Any = ()) -> Any:
-    """The value, what went into the activation where its gradient wants that, and whether the weight is stored by input."""
-    code, keep = (act.value, act.keeps_input) if act is not None else (-1, False)
-    try:
-        return _kernels.linear(x, weight, bias, code, *_two(parameters), keep)
-    except TypeError:
-        dtype = result_type(x, weight) if bias is None else result_type(x, weight, bias)
-        a, w = cast_to(x, dtype, "linear"), cast_to(weight, dtype, "linear")
-        b = None if bias is None else cast_to(bias, dtype, "linear")
-        if dtype.kind == "f":
-            return _kernels.linear(a, w, b, code, *_two(parameters), keep)
-        return np.matmul(a, w.T) if b is None else np.matmul(a, w.T) + b, None, False
+def _other_dtypes(x: Any, weight: Any, bias: Any, act: int, p0: float, p1: float, keep: bool) -> Any:
+    """What _kernels.linear does, for what is not all in one float dtype."""
+    wrong = _kernels.linear_shapes(x, weight, bias)
+    if wrong is not None:
+        raise wrong
+    dtype = result_type(x, weight) if bias is None else result_type(x, weight, bias)
+    a, w = cast_to(x, dtype, "linear"), cast_to(weight, dtype, "linear")
+    b = None if bias is None else cast_to(bias, dtype, "linear")
+    if dtype.kind == "f":
+        return _kernels.linear(a, w, b, act, p0, p1, keep)
+    if act >= 0:
+        raise TypeError(f"linear: an activation needs float32 or float64, got {dtype}")
+    return np.matmul(a, w.T) if b is None else np.matmul(a, w.T) + b, None, False
 
 
 def _affine_grad(g: Any, x: Any, weight: Any, turned: bool, needs: Any, into: Any = None) -> Any:
@@ -178,7 +180,10 @@ def _affine_grad(g: Any, x: Any, weight: Any, turned: bool, needs: Any, into: An
 
 @op(aux=("z", "turned"))
 def _linear(x: Array, weight: Array, bias: Array | None) -> Any:
-    return _affine(x, weight, bias)
+    try:
+        return _kernels.linear(x, weight, bias)
+    except TypeError:
+        return _other_dtypes(x, weight, bias, -1, 0.0, 0.0, False)
 
 
 @_linear.rule(x="weight", weight="x")
@@ -187,63 +192,52 @@ def _(g: Any, x: Any, weight: Any, turned: bool, needs: Any, into: Any) -> Any:
 
 
 @op(aux=("z", "turned"))
-def _linear_activation(x: Array, weight: Array, bias: Array | None, act: Any, parameters: Any) -> Any:
+def _linear_activation(x: Array, weight: Array, bias: Array | None, act: Any, p0: float, p1: float) -> Any:
     """An activation whose gradient is worked out from its value."""
-    return _affine(x, weight, bias, act, parameters)
+    try:
+        return _kernels.linear(x, weight, bias, act.value, p0, p1)
+    except TypeError:
+        return _other_dtypes(x, weight, bias, act.value, p0, p1, False)
 
 
 @_linear_activation.rule(x="weight", weight="x")
-def _(g: Any, x: Any, weight: Any, act: Any, parameters: Any, out: Any, turned: bool, needs: Any, into: Any) -> Any:
+def _(
+    g: Any, x: Any, weight: Any, act: Any, p0: float, p1: float, out: Any, turned: bool, needs: Any, into: Any
+) -> Any:
     if isinstance(g, Tensor):
-        return _affine_grad(act.grad(g, out, *parameters), x, weight, turned, needs)
-    return _kernels.linear_grad(g, x, weight, out, out, act.gradient, *_two(parameters), turned, needs, into)
+        return _affine_grad(act.grad(g, out), x, weight, turned, needs)
+    return _kernels.linear_grad(g, x, weight, out, out, act.gradient, p0, p1, turned, needs, into)
 
 
 @op(aux=("z", "turned"))
-def _linear_activation_of_input(x: Array, weight: Array, bias: Array | None, act: Any, parameters: Any) -> Any:
+def _linear_activation_of_input(x: Array, weight: Array, bias: Array | None, act: Any, p0: float, p1: float) -> Any:
     """An activation whose gradient is worked out from what goes in."""
-    return _affine(x, weight, bias, act, parameters)
+    try:
+        return _kernels.linear(x, weight, bias, act.value, p0, p1, True)
+    except TypeError:
+        return _other_dtypes(x, weight, bias, act.value, p0, p1, True)
 
 
 @_linear_activation_of_input.rule
 def _(
-    g: Any, x: Any, weight: Any, bias: Any, act: Any, parameters: Any, z: Any, turned: bool, needs: Any, into: Any
+    g: Any, x: Any, weight: Any, bias: Any, act: Any, p0: float, p1: float, z: Any, turned: bool, needs: Any, into: Any
 ) -> Any:
     if isinstance(g, Tensor):
-        return _affine_grad(act.grad(g, _linear(x, weight, bias), *parameters), x, weight, turned, needs)
-    return _kernels.linear_grad(g, x, weight, z, z, act.gradient, *_two(parameters), turned, needs, into)
-
-
-def _two(parameters: tuple[float, ...]) -> tuple[float, float]:
-    p = (*parameters, 0.0, 0.0)
-    return p[0], p[1]
+        dz = act.grad(g, _linear(x, weight, bias), *(p0, p1)[: act.parameters])
+        return _affine_grad(dz, x, weight, turned, needs)
+    return _kernels.linear_grad(g, x, weight, z, z, act.gradient, p0, p1, turned, needs, into)
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Tensor:
     """x @ weight^T + bias: x (*, in), weight (out, in), bias (out) or None -> (*, out). One op; the bias is added after each
     product's chain. Gradient: g @ weight to x, g^T @ x to weight, the sum of g to bias. ValueError where shapes do not fit."""
-    _check_linear(x, weight, bias)
     return _linear(x, weight, bias)
 
 
 def linear_activation(
-    x: Array, weight: Array, bias: Array | None, activation: str, parameters: tuple[float, ...] = ()
+    x: Array, weight: Array, bias: Array | None, activation: Activation, p0: float = 0.0, p1: float = 0.0
 ) -> Tensor:
-    """linear and the elementwise `activation` (a name in ACTIVATIONS, with its parameters) as one op, with the bits that
-    the two give one after the other, forward and backward."""
-    _check_linear(x, weight, bias)
-    act = ACTIVATIONS[activation]
-    return (_linear_activation_of_input if act.keeps_input else _linear_activation)(x, weight, bias, act, parameters)
-
-
-def _check_linear(x: Any, weight: Any, bias: Any) -> None:
-    if (
-        weight.ndim != 2
-        or x.ndim == 0
-        or x.shape[-1] != weight.shape[1]
-        or (bias is not None and tuple(bias.shape) != (weight.shape[0],))
-    ):
-        want = f"bias {tuple(bias.shape)}" if bias is not None else "no bias"
-        raise ValueError(
-            f"linear: expected input (*, in), weight (out, in) and bias (out), got input {tuple(x.shape)}, weight {tuple(weight.shape)} and {want}"
-        )
+    """linear and an elementwise function (one of ACTIVATIONS, with its parameters) as one op, with the bits that the two give
+    one after the other, forward and backward."""
+    call = _linear_activation_of_input if activation.keeps_input else _linear_activation
+    return call(x, weight, bias, activation, p0, p1)
