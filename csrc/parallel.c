@@ -1,6 +1,7 @@
 /* A team of threads of our own. They divide outputs, so their number never changes a bit; subnormals are kept or flushed on all
-   of them alike. One caller has the team at a time; another one meanwhile works alone. A member without work looks out for more for
-   SPIN nanoseconds, giving way to whoever wants its core, and then sleeps: see docs/performance.md for what each choice costs. */
+   of them alike. One caller has the team at a time; another one meanwhile works alone. The caller does the part of a member that
+   has not begun it, so that a member that got no core costs nothing: a region is never slower than one thread by more than the
+   waking. A member without work looks out for more for a while and then sleeps. docs/performance.md has the measurements. */
 #define _GNU_SOURCE
 #include "tt.h"
 #include <pthread.h>
@@ -8,6 +9,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
+#ifdef __linux__
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -54,8 +60,9 @@ void tt_flush_end(uint64_t before) {
 
 /* -------------------------------------------------------------------------------------------------------------- team */
 typedef struct {
-    _Alignas(64) atomic_uint jobs;         /* how many it was given */
-    atomic_int asleep, cpu;                /* cpu: where it last began a job */
+    _Alignas(64) atomic_uint jobs;         /* parts it was given */
+    atomic_uint taken;                     /* ... and that somebody began: it, or the caller */
+    atomic_int asleep, cpu;                /* cpu: where it last saw a part */
     int quit;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -67,7 +74,7 @@ static struct {
     tt_team_task fn;
     void *ctx;
     int threads, flushing;
-    _Alignas(64) atomic_int left;          /* members that have not finished */
+    _Alignas(64) atomic_int left;          /* parts that are not finished */
 } team = {.lock = PTHREAD_MUTEX_INITIALIZER, .made = 1};
 static member members[TT_MAX_THREADS];
 
@@ -93,8 +100,7 @@ static long long now(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (long long)t.tv_sec * 1000000000 + t.tv_nsec;
 }
-/* about a microsecond; the other one may wait for this very core, as the system likes to wake a thread where its waker runs */
-#define PAUSES 16
+#define PAUSES 16 /* less than a microsecond */
 static void relax(void) {
 #if defined(__x86_64__)
     _mm_pause();
@@ -111,34 +117,56 @@ static void work_as(int thread, int threads, tt_team_task fn, void *ctx, int flu
     tt_flush_end(before);
 }
 
-static void wait_for_a_job(member *m, unsigned had) {
+/* Linux 6.12 and later: a thread that asks for short slices is let in when it wakes, also where another one spins. Before that
+   the request means nothing. */
+static void ask_for_short_slices(void) {
+#if defined(__linux__) && defined(SYS_sched_setattr)
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } a = {.size = sizeof a, .runtime = 100000};
+    a.nice = getpriority(PRIO_PROCESS, 0);
+    syscall(SYS_sched_setattr, 0, &a, 0);
+#endif
+}
+
+static void wait_for_a_part(member *m, unsigned had) {
     const long long until = now() + atomic_load_explicit(&spin, memory_order_relaxed);
     do {
         for (int i = 0; i < PAUSES; i++) {
             if (atomic_load_explicit(&m->jobs, memory_order_acquire) != had) return;
             relax();
         }
-        sched_yield();
     } while (now() < until);
     pthread_mutex_lock(&m->lock);
-    atomic_store(&m->asleep, 1); /* before the look at jobs, as the caller adds a job before its look at asleep */
+    atomic_store(&m->asleep, 1); /* before the look at jobs, as the caller adds a part before its look at asleep */
     while (atomic_load(&m->jobs) == had) pthread_cond_wait(&m->more, &m->lock);
     atomic_store(&m->asleep, 0);
     pthread_mutex_unlock(&m->lock);
 }
+/* whoever takes part `number` of a member does it; the caller waits for all that were taken, so the team's fields hold still */
+static void do_part(member *m, unsigned number) {
+    unsigned before = number - 1;
+    if (!atomic_compare_exchange_strong(&m->taken, &before, number)) return;
+    work_as((int)(m - members), team.threads, team.fn, team.ctx, team.flushing);
+    atomic_fetch_sub_explicit(&team.left, 1, memory_order_release);
+}
 static void *live(void *p) {
     member *m = p;
+    ask_for_short_slices();
     for (unsigned had = 0;; had++) {
-        wait_for_a_job(m, had);
+        wait_for_a_part(m, had);
         if (m->quit) return NULL;
 #ifdef __linux__
         atomic_store_explicit(&m->cpu, sched_getcpu(), memory_order_relaxed);
 #endif
-        work_as((int)(m - members), team.threads, team.fn, team.ctx, team.flushing);
-        atomic_fetch_sub_explicit(&team.left, 1, memory_order_release);
+        do_part(m, had + 1);
     }
 }
-static void give_a_job(member *m) {
+static void give_a_part(member *m) {
     atomic_fetch_add(&m->jobs, 1);
     if (atomic_load(&m->asleep)) {
         pthread_mutex_lock(&m->lock);
@@ -180,7 +208,7 @@ void tt_set_threads(int n) {
     pthread_mutex_lock(&team.lock);
     for (int i = n; i < team.made; i++) {
         members[i].quit = 1;
-        give_a_job(&members[i]);
+        give_a_part(&members[i]);
     }
     for (; team.made > n; team.made--) pthread_join(members[team.made - 1].thread, NULL);
     pthread_mutex_unlock(&team.lock);
@@ -209,12 +237,13 @@ void tt_team(tt_team_task fn, void *ctx, int threads) {
 #endif
         for (int t = 1; t < threads; t++) {
             keep_apart(&members[t], here);
-            give_a_job(&members[t]);
+            give_a_part(&members[t]);
         }
         work_as(0, threads, fn, ctx, flushing);
-        while (atomic_load_explicit(&team.left, memory_order_acquire) > 0) {
-            for (int i = 0; i < PAUSES && atomic_load_explicit(&team.left, memory_order_acquire) > 0; i++) relax();
-            if (atomic_load_explicit(&team.left, memory_order_acquire) > 0) sched_yield();
+        for (int t = threads - 1; t > 0; t--) do_part(&members[t], atomic_load_explicit(&members[t].jobs, memory_order_relaxed));
+        for (int i = 0; atomic_load_explicit(&team.left, memory_order_acquire) > 0; i++) {
+            relax();
+            if (i % PAUSES == PAUSES - 1 && i > 32 * PAUSES) sched_yield(); /* it may have been begun on this very core */
         }
         pthread_mutex_unlock(&team.lock);
         return;
