@@ -13,6 +13,7 @@ const tt_map_info tt_map_infos[TT_MAPS] = {
 #include "ops.def"
 };
 
+#define BY_MEMORY 0.025 /* a fourth of the nanoseconds an element takes, as another core must fetch it from this one's cache first */
 #define BLOCK 1024
 #define OPERANDS 4 /* up to three inputs and, last, the output */
 
@@ -128,7 +129,7 @@ void tt_map(const tt_kernels *k, int op, int dtype, int ndim, const ptrdiff_t *s
     }
     for (int o = 0; o <= inputs; o++) j.flat[o] = j.ndim == 1 && j.stride[o][0] == j.size[o];
     j.grain = 4 * BLOCK;
-    double work = (double)j.total * 0.1 * tt_map_infos[op].cost * j.size[inputs] / 4;
+    double work = (double)j.total * (tt_map_infos[op].cost > 2 ? 0.1 * tt_map_infos[op].cost : BY_MEMORY) * j.size[inputs] / 4;
     tt_parallel(map_range, &j, (j.total + j.grain - 1) / j.grain, tt_threads_for(work));
 }
 
@@ -173,7 +174,7 @@ void tt_reduce(const tt_kernels *k, int op, int dtype, ptrdiff_t outer, ptrdiff_
     j.lanes = dtype == TT_F32 ? 16 : 8;
     j.part = (ptrdiff_t)TT_RED_PART_BLOCKS * TT_RED_BLOCK * j.lanes;
     j.parts = (n + j.part - 1) / j.part;
-    int threads = tt_threads_for((double)outer * (double)n * (double)inner * 0.05 * j.size / 4);
+    int threads = tt_threads_for((double)outer * (double)n * (double)inner * BY_MEMORY * j.size / 4);
     if (inner == 1) {
         tt_parallel(red_parts, &j, outer * j.parts, threads);
         tt_parallel(red_joins, &j, outer, tt_threads_for((double)outer * (double)j.parts * 10));
@@ -298,7 +299,7 @@ static void act_range(void *ctx, ptrdiff_t begin, ptrdiff_t end) {
 void tt_act_grad(const tt_kernels *k, int dtype, const tt_act_grad_args *a) {
     act_job j = {k, dtype, a};
     const double cost = a->op < 0 ? 0.5 : 0.5 + tt_map_infos[a->op].cost;
-    tt_parallel(act_range, &j, (a->n + GROUP - 1) / GROUP, tt_threads_for((double)a->rows * (double)a->n * 0.1 * cost * (dtype == TT_F32 ? 1 : 2)));
+    tt_parallel(act_range, &j, (a->n + GROUP - 1) / GROUP, tt_threads_for((double)a->rows * (double)a->n * (cost > 3 ? 0.1 * cost : BY_MEMORY) * (dtype == TT_F32 ? 1 : 2)));
 }
 
 /* ------------------------------------------------------------------------------------- optimizers, rows by index, random */
@@ -320,7 +321,7 @@ static void optim_range(void *ctx, ptrdiff_t begin, ptrdiff_t end) {
 void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h) {
     optim_job j = {fn, params, count, 0, h};
     for (ptrdiff_t i = 0; i < count; i++) j.total += params[i].n;
-    tt_parallel(optim_range, &j, (j.total + STEP - 1) / STEP, tt_threads_for((double)j.total * 0.3));
+    tt_parallel(optim_range, &j, (j.total + STEP - 1) / STEP, tt_threads_for((double)j.total * 2 * BY_MEMORY));
 }
 
 typedef struct {

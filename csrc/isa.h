@@ -51,6 +51,9 @@ TT_INLINE V_f32 v_max_f32(V_f32 a, V_f32 x) { return _mm512_mask_mov_ps(a, _mm51
 TT_INLINE V_f64 v_max_f64(V_f64 a, V_f64 x) { return _mm512_mask_mov_pd(a, _mm512_cmp_pd_mask(x, a, _CMP_NLE_UQ) & _mm512_cmp_pd_mask(a, a, _CMP_ORD_Q), x); }
 TT_INLINE V_f32 v_min_f32(V_f32 a, V_f32 x) { return _mm512_mask_mov_ps(a, _mm512_cmp_ps_mask(x, a, _CMP_NGE_UQ) & _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), x); }
 TT_INLINE V_f64 v_min_f64(V_f64 a, V_f64 x) { return _mm512_mask_mov_pd(a, _mm512_cmp_pd_mask(x, a, _CMP_NGE_UQ) & _mm512_cmp_pd_mask(a, a, _CMP_ORD_Q), x); }
+/* 0 where x < 0, else x, NaN included */
+TT_INLINE V_f32 v_relu_f32(V_f32 x) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NLT_UQ), x); }
+TT_INLINE V_f64 v_relu_f64(V_f64 x) { return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, _mm512_setzero_pd(), _CMP_NLT_UQ), x); }
 #define TT_MR_f32 14
 #define TT_NV_f32 2
 #define TT_MR_f64 14
@@ -90,6 +93,8 @@ typedef __m256d tt_part_f64;
 #define P_MAX_f64(a, x) P_PICK_f64(a, x, _CMP_NLE_UQ)
 #define P_MIN_f32(a, x) P_PICK_f32(a, x, _CMP_NGE_UQ)
 #define P_MIN_f64(a, x) P_PICK_f64(a, x, _CMP_NGE_UQ)
+#define P_RELU_f32(a) _mm256_andnot_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LT_OQ), a)
+#define P_RELU_f64(a) _mm256_andnot_pd(_mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_LT_OQ), a)
 #define TT_MR_f32 6
 #define TT_NV_f32 1
 #define TT_MR_f64 6
@@ -122,6 +127,8 @@ typedef float64x2_t tt_part_f64;
 #define P_MAX_f64(a, x) vbslq_f64(vbicq_u64(vceqq_f64(a, a), vcleq_f64(x, a)), x, a)
 #define P_MIN_f32(a, x) vbslq_f32(vbicq_u32(vceqq_f32(a, a), vcgeq_f32(x, a)), x, a)
 #define P_MIN_f64(a, x) vbslq_f64(vbicq_u64(vceqq_f64(a, a), vcgeq_f64(x, a)), x, a)
+#define P_RELU_f32(a) vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vcltzq_f32(a)))
+#define P_RELU_f64(a) vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(a), vcltzq_f64(a)))
 #define TT_MR_f32 4
 #define TT_NV_f32 1
 #define TT_MR_f64 4
@@ -156,6 +163,8 @@ typedef __m128d tt_part_f64;
 #define P_MAX_f64(a, x) P_BLEND_f64(_mm_and_pd(_mm_cmpnle_pd(x, a), _mm_cmpord_pd(a, a)), x, a)
 #define P_MIN_f32(a, x) P_BLEND_f32(_mm_and_ps(_mm_cmpnge_ps(x, a), _mm_cmpord_ps(a, a)), x, a)
 #define P_MIN_f64(a, x) P_BLEND_f64(_mm_and_pd(_mm_cmpnge_pd(x, a), _mm_cmpord_pd(a, a)), x, a)
+#define P_RELU_f32(a) _mm_andnot_ps(_mm_cmplt_ps(a, _mm_setzero_ps()), a)
+#define P_RELU_f64(a) _mm_andnot_pd(_mm_cmplt_pd(a, _mm_setzero_pd()), a)
 #define TT_MR_f32 2
 #define TT_NV_f32 1
 #define TT_MR_f64 2
@@ -188,6 +197,7 @@ typedef struct { tt_part_f64 p[TT_PARTS]; } V_f64;
     TT_INLINE V_##S v_add_##S(V_##S a, V_##S b) { V_##S r; EACH r.p[i] = P_ADD_##S(a.p[i], b.p[i]); return r; }          \
     TT_INLINE V_##S v_mul_##S(V_##S a, V_##S b) { V_##S r; EACH r.p[i] = P_MUL_##S(a.p[i], b.p[i]); return r; }          \
     TT_INLINE V_##S v_fma_##S(V_##S a, V_##S b, V_##S c) { V_##S r; EACH r.p[i] = P_FMA_##S(a.p[i], b.p[i], c.p[i]); return r; } \
+    TT_INLINE V_##S v_relu_##S(V_##S a) { V_##S r; EACH r.p[i] = P_RELU_##S(a.p[i]); return r; }                         \
     TT_INLINE V_##S v_max_##S(V_##S a, V_##S x) { V_##S r; EACH r.p[i] = P_MAX_##S(a.p[i], x.p[i]); return r; }          \
     TT_INLINE V_##S v_min_##S(V_##S a, V_##S x) { V_##S r; EACH r.p[i] = P_MIN_##S(a.p[i], x.p[i]); return r; }
 STRUCT_V(float, f32)

@@ -79,27 +79,43 @@ static struct {
 static member members[TT_MAX_THREADS];
 
 static atomic_int wanted = 1;
-static atomic_llong spin = 50000;
+static atomic_llong spin = 40000;
 static atomic_ullong seen = 0;             /* bit t: member t ran in some region */
 
 int tt_get_threads(void) { return atomic_load_explicit(&wanted, memory_order_relaxed); }
 void tt_set_spin(long long ns) { atomic_store(&spin, ns); }
 int tt_seen_threads(int reset) { return __builtin_popcountll(reset ? atomic_exchange(&seen, 0) : atomic_load(&seen)); }
 
-/* nanoseconds of work that are worth a thread */
-static _Atomic double worth = 1e4;
-void tt_set_thread_work(double ns) { atomic_store(&worth, ns < 1 ? 1 : ns); }
-int tt_threads_for(double work) {
-    const int most = tt_get_threads();
-    const double n = work / atomic_load_explicit(&worth, memory_order_relaxed);
-    return n < 2 ? 1 : n < most ? (int)n : most;
-}
-
 static long long now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (long long)t.tv_sec * 1000000000 + t.tv_nsec;
 }
+/* Nanoseconds of work for which a thread is worth having: one that is awake costs 1000 at most, one that sleeps 10000, so it is
+   woken for more work, or for as much of it in a row. */
+static _Atomic double awake_worth = 2500, asleep_worth = 10000;
+#define ROW 100000 /* nanoseconds between two pieces of work in a row */
+static _Atomic double row = 0;
+static atomic_llong last = 0;
+void tt_set_thread_work(double ns) {
+    atomic_store(&awake_worth, ns < 1 ? 1 : ns);
+    atomic_store(&asleep_worth, ns < 1 ? 1 : 4 * ns);
+}
+int tt_threads_for(double work) {
+    const int most = tt_get_threads();
+    const double n = work / atomic_load_explicit(&awake_worth, memory_order_relaxed);
+    if (n < 2 || most == 1) return 1;
+    if (team.made == 1 || atomic_load_explicit(&members[1].asleep, memory_order_relaxed)) {
+        const long long t = now();
+        const double whole = work + (t - atomic_load_explicit(&last, memory_order_relaxed) < ROW ? atomic_load_explicit(&row, memory_order_relaxed) : 0);
+        atomic_store_explicit(&last, t, memory_order_relaxed);
+        atomic_store_explicit(&row, whole, memory_order_relaxed);
+        if (whole < 2 * atomic_load_explicit(&asleep_worth, memory_order_relaxed)) return 1;
+        atomic_store_explicit(&row, 0, memory_order_relaxed);
+    }
+    return n < most ? (int)n : most;
+}
+
 #define PAUSES 16 /* less than a microsecond */
 static void relax(void) {
 #if defined(__x86_64__)

@@ -49,7 +49,8 @@ typedef struct {
     ptrdiff_t c_row;                      /* columns of C are contiguous */
     const void *bias;                     /* NULL or n contiguous values, added after the chain over k */
     int add;                              /* 1: C's old value is added after the chain (and the bias) */
-    tt_map_fn act;                        /* NULL, or what makes y (m, n), laid out as C, of C; y may be C */
+    int relu;                             /* 1: then relu; without `add` */
+    tt_map_fn act;                        /* NULL, or what then makes y (m, n), laid out as C, of C; y may be C */
     void *y;
     const double *act_p;
 } tt_gemm_args;
@@ -114,7 +115,7 @@ typedef void (*tt_team_task)(void *ctx, int thread, int threads);
 int tt_get_threads(void);
 void tt_set_threads(int n);                           /* at most n; those beyond it end */
 int tt_threads_for(double work);                      /* threads worth waking for so much work (about nanoseconds) */
-void tt_set_thread_work(double ns);                   /* ... of which each must have this much; 10000 at first */
+void tt_set_thread_work(double ns);                   /* ... of which each must have this much, or 4 times it to be woken; 2500 at first */
 void tt_set_spin(long long ns);                       /* how long a member without work looks out for more before it sleeps */
 void tt_parallel(tt_task fn, void *ctx, ptrdiff_t items, int threads);
 void tt_team(tt_team_task fn, void *ctx, int threads); /* fn(ctx, 0 ... n - 1, n) on n <= threads members */

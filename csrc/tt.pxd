@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 cdef extern from "tt.h" nogil:
-    enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_SUM, TT_DOT, TT_MAX, TT_MIN, TT_where, TT_add
+    enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_SUM, TT_DOT, TT_MAX, TT_MIN, TT_where, TT_add, TT_relu
     enum: TT_LOGSUMEXP
     ctypedef void (*tt_map_fn)(ptrdiff_t n, const void *a, const void *b, const void *c, void *out, const double *p)
     ctypedef struct tt_map_info:
@@ -17,7 +17,7 @@ cdef extern from "tt.h" nogil:
         void *c
         ptrdiff_t c_row
         const void *bias
-        int add
+        int add, relu
         tt_map_fn act
         void *y
         const double *act_p

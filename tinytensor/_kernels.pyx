@@ -55,12 +55,12 @@ def set_num_threads(int n):
     tt_set_threads(n)
 
 
-def set_thread_work(double ns=10000):
+def set_thread_work(double ns=2500):
     """Nanoseconds of work that a kernel must have for each of two threads; tests lower it, so that all kernels are divided."""
     tt_set_thread_work(ns)
 
 
-def set_spin(double us=50):
+def set_spin(double us=40):
     """Microseconds for which a thread without work looks out for more before it sleeps; for measurements."""
     tt_set_spin(<long long>(us * 1000))
 

@@ -161,7 +161,9 @@ def linear(x, weight, bias=None, int act=-1, double p0=0, double p1=0, bint keep
     g.c_row = g.n
     if b is not None:
         g.bias = cnp.PyArray_DATA(b)
-    if act >= 0:
+    if act == TT_relu and z is None:
+        g.relu = 1
+    elif act >= 0:
         p[0] = p0
         p[1] = p1
         g.act = K.map[act][dtype]

@@ -11,13 +11,14 @@
 #define MAXV 8
 
 /* One register tile: c (mr, nv vectors) from a, whose row i is at a + i (rows = 0) or a + i * a_row (rows = 1), a_col apart
-   along k, and b (k rows, ldb apart). load: the chain goes on from c. tail: lanes of the last vector, where masks are free; else
+   along k, and b (k rows, ldb apart). load: the chain goes on from c. bias (or NULL) and relu come after it. tail: lanes of the last vector, where masks are free; else
    all vectors are whole. */
 #define EACH_ROW _Pragma("GCC unroll 16") for (int i = 0; i < mr; i++) /* unrolled, or the accumulators live in memory */
 #define EACH_VECTOR _Pragma("GCC unroll 8") for (int v = 0; v < nv; v++)
 #define LOAD(p) (TT_FREE_MASKS && v + 1 == nv ? V(load_n)((p) + v * TT_LANES, tail) : V(load)((p) + v * TT_LANES))
 TT_INLINE void F(tile)(const int mr, const int nv, const int rows, ptrdiff_t k, const real *restrict a, ptrdiff_t a_row, ptrdiff_t a_col,
-                       const real *restrict b, ptrdiff_t ldb, real *restrict c, ptrdiff_t ldc, int tail, int load) {
+                       const real *restrict b, ptrdiff_t ldb, real *restrict c, ptrdiff_t ldc, int tail, int load,
+                       const real *restrict bias, int relu) {
     VT acc[MR][MAXV], bv[MAXV];
     (void)tail;
     if (load) {
@@ -49,6 +50,13 @@ TT_INLINE void F(tile)(const int mr, const int nv, const int rows, ptrdiff_t k, 
             EACH_VECTOR acc[i][v] = V(fma)(av, bv[v], acc[i][v]);
         }
     }
+    if (bias) {
+        EACH_VECTOR bv[v] = LOAD(bias);
+        EACH_ROW EACH_VECTOR acc[i][v] = V(add)(acc[i][v], bv[v]);
+    }
+    if (relu) {
+        EACH_ROW EACH_VECTOR acc[i][v] = V(relu)(acc[i][v]);
+    }
     EACH_ROW EACH_VECTOR {
         if (TT_FREE_MASKS && v + 1 == nv) V(store_n)(c + i * ldc + v * TT_LANES, acc[i][v], tail);
         else V(store)(c + i * ldc + v * TT_LANES, acc[i][v]);
@@ -58,10 +66,10 @@ TT_INLINE void F(tile)(const int mr, const int nv, const int rows, ptrdiff_t k, 
 #undef EACH_ROW
 #undef EACH_VECTOR
 
-typedef void (*F(tile_fn))(ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t ldb, real *c, ptrdiff_t ldc, int tail, int load);
+typedef void (*F(tile_fn))(ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t ldb, real *c, ptrdiff_t ldc, int tail, int load, const real *bias, int relu);
 #define TILE_(mr, nv, rows)                                                                                              \
-    static void F(tile_##mr##_##nv##_##rows)(ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t ldb, real *c, ptrdiff_t ldc, int tail, int load) { \
-        F(tile)(mr, nv, rows, k, a, a_row, a_col, b, ldb, c, ldc, tail, load);                                           \
+    static void F(tile_##mr##_##nv##_##rows)(ptrdiff_t k, const real *a, ptrdiff_t a_row, ptrdiff_t a_col, const real *b, ptrdiff_t ldb, real *c, ptrdiff_t ldc, int tail, int load, const real *bias, int relu) { \
+        F(tile)(mr, nv, rows, k, a, a_row, a_col, b, ldb, c, ldc, tail, load, bias, relu);                               \
     }
 #define TILE(mr, nv) TILE_(mr, nv, 0) TILE_(mr, nv, 1)
 #define PAIR(mr, nv) {F(tile_##mr##_##nv##_0), F(tile_##mr##_##nv##_1)}
@@ -115,10 +123,10 @@ static void F(pack)(ptrdiff_t k, ptrdiff_t w, ptrdiff_t width, const real *restr
         for (ptrdiff_t i = 0; i < k; i++) p[i * width + j] = 0;
 }
 
-/* c += t (+ bias): a product added to what was there, rounded as if it had been stored first */
-static void F(add_tile)(ptrdiff_t m, ptrdiff_t n, const real *restrict t, ptrdiff_t ldt, const real *restrict bias, real *restrict c, ptrdiff_t ldc) {
+/* c += t: a product added to what was there, rounded as if it had been stored first */
+static void F(add_tile)(ptrdiff_t m, ptrdiff_t n, const real *restrict t, ptrdiff_t ldt, real *restrict c, ptrdiff_t ldc) {
     for (ptrdiff_t i = 0; i < m; i++)
-        for (ptrdiff_t j = 0; j < n; j++) c[i * ldc + j] += bias ? t[i * ldt + j] + bias[j] : t[i * ldt + j];
+        for (ptrdiff_t j = 0; j < n; j++) c[i * ldc + j] += t[i * ldt + j];
 }
 
 static void F(copy)(ptrdiff_t m, ptrdiff_t n, const real *restrict from, ptrdiff_t ld_from, real *restrict to, ptrdiff_t ld_to) {
@@ -184,20 +192,21 @@ static size_t F(gemm_scratch)(const tt_gemm_args *g, int threads) {
     return (size_t)most * sizeof(real);
 }
 
-/* rows i0 ... and columns `from` ... of a product that is complete: bias, activation */
+/* rows i0 ... and columns `from` ... of complete sums, where the tile could not do it */
 static void F(finish)(const tt_gemm_args *g, ptrdiff_t i0, ptrdiff_t rows, ptrdiff_t from, ptrdiff_t n) {
-    real *z = (real *)g->c + i0 * g->c_row + from, *y = (real *)g->y + i0 * g->c_row + from;
-    if (g->bias && !g->add) {
-        const real *bias = (const real *)g->bias + from;
-        const ptrdiff_t whole = n / TT_LANES * TT_LANES;
-        const int tail = (int)(n - whole);
-        for (ptrdiff_t i = 0; i < rows; i++) {
-            real *o = z + i * g->c_row;
-            for (ptrdiff_t j = 0; j < whole; j += TT_LANES) V(store)(o + j, V(add)(V(load)(o + j), V(load)(bias + j)));
-            if (tail) V(store_n)(o + whole, V(add)(V(load_n)(o + whole, tail), V(load_n)(bias + whole, tail)), tail);
+    const real *bias = g->bias ? (const real *)g->bias + from : NULL;
+    for (ptrdiff_t i = i0; i < i0 + rows; i++) {
+        real *c = (real *)g->c + i * g->c_row + from;
+        for (ptrdiff_t j = 0; j < n; j++) {
+            const real v = bias ? c[j] + bias[j] : c[j];
+            c[j] = g->relu ? F(relu_f)(v) : v;
         }
     }
-    if (!g->act) return;
+}
+/* the same rows through an activation */
+static void F(activate)(const tt_gemm_args *g, ptrdiff_t i0, ptrdiff_t rows, ptrdiff_t from, ptrdiff_t n) {
+    const real *z = (const real *)g->c + i0 * g->c_row + from;
+    real *y = (real *)g->y + i0 * g->c_row + from;
     const ptrdiff_t runs = n == g->c_row ? 1 : rows, each = n == g->c_row ? rows * n : n; /* one long run where rows touch */
     for (ptrdiff_t i = 0; i < runs; i++) g->act(each, z + i * g->c_row, z + i * g->c_row, z + i * g->c_row, y + i * g->c_row, g->act_p);
 }
@@ -205,8 +214,27 @@ static void F(finish)(const tt_gemm_args *g, ptrdiff_t i0, ptrdiff_t rows, ptrdi
 /* whether a panel of w columns is read where it is: also its last vector must be whole, or masked for nothing */
 TT_INLINE int F(in_place)(const F(gemm_plan) *p, ptrdiff_t w) { return p->b_direct && (TT_FREE_MASKS || w % TT_LANES == 0); }
 
+/* k = 1: every row of C is b times a number, and as many rows as there are threads for */
+static void F(outer_part)(const tt_gemm_args *g, int thread, int threads) {
+    const real *a = g->a, *b = g->b;
+    const ptrdiff_t i0 = g->m * thread / threads, i1 = g->m * (thread + 1) / threads, whole = g->n / TT_LANES * TT_LANES;
+    const int tail = (int)(g->n - whole);
+    for (ptrdiff_t i = i0; i < i1; i++) {
+        const VT v = V(set)(a[i * g->a_row]);
+        real *c = (real *)g->c + i * g->c_row;
+        for (ptrdiff_t j = 0; j < whole; j += TT_LANES) V(store)(c + j, V(fma)(v, V(load)(b + j), V(zero)()));
+        if (tail) V(store_n)(c + whole, V(fma)(v, V(load_n)(b + whole, tail), V(zero)()), tail);
+    }
+    if (g->bias || g->relu) F(finish)(g, i0, i1 - i0, 0, g->n);
+    if (g->act) F(activate)(g, i0, i1 - i0, 0, g->n);
+}
+
 /* what member `thread` of `threads` does */
 static void F(gemm_part)(const tt_gemm_args *g, void *scratch, int thread, int threads) {
+    if (g->k == 1 && g->b_col == 1 && !g->add) {
+        F(outer_part)(g, thread, threads);
+        return;
+    }
     const F(gemm_plan) p = F(plan)(g, threads);
     const real *A = g->a, *B = g->b, *bias = g->bias;
     real *C = g->c;
@@ -244,14 +272,16 @@ static void F(gemm_part)(const tt_gemm_args *g, void *scratch, int thread, int t
                         const real *a = p.a_direct ? A + i0 * g->a_row + k0 * g->a_col : pa + (t - s) * p.mr * kk;
                         real *const c = C + i0 * g->c_row + j * width;
                         if (aside && load) F(copy)(mr, w, c, g->c_row, sum, width);
-                        F(tiles)[mr - 1][nv - 1][p.a_rows](kk, a, g->a_row, p.a_direct ? g->a_col : mr, b, in_place ? g->b_row : width, aside ? sum : c, aside ? width : g->c_row, tail, load);
-                        if (g->add) F(add_tile)(mr, w, sum, width, bias ? bias + j * width : NULL, c, g->c_row);
+                        F(tiles)[mr - 1][nv - 1][p.a_rows](kk, a, g->a_row, p.a_direct ? g->a_col : mr, b, in_place ? g->b_row : width, aside ? sum : c, aside ? width : g->c_row, tail, load,
+                                                           last && bias && !aside ? bias + j * width : NULL, last && g->relu && !aside);
+                        if (g->add) F(add_tile)(mr, w, sum, width, c, g->c_row);
                         else if (aside) F(copy)(mr, w, sum, width, c, g->c_row);
+                        if (aside && last) F(finish)(g, i0, mr, j * width, w);
                     }
                 }
-                if (last && ((bias && !g->add) || g->act)) {
+                if (last && g->act) {
                     const ptrdiff_t from = j0 * width, n = (j1 * width < g->n ? j1 * width : g->n) - from, i0 = s * p.mr;
-                    F(finish)(g, i0, (e * p.mr < g->m ? e * p.mr : g->m) - i0, from, n);
+                    F(activate)(g, i0, (e * p.mr < g->m ? e * p.mr : g->m) - i0, from, n);
                 }
             }
         }

@@ -101,6 +101,10 @@ TT_INLINE void F(red_join)(int op, ptrdiff_t parts, const real *lanes, real *out
 #define COLUMNS 32
 TT_INLINE void F(red_outer)(int op, ptrdiff_t n, ptrdiff_t m, const real *x, ptrdiff_t stride, real *out) {
     real stack[TT_RED_DEPTH][TT_LANES][COLUMNS];
+    if (n == 1) { /* the tree adds nothing to one element */
+        _Pragma("omp simd") for (ptrdiff_t j = 0; j < m; j++) out[j] = F(red_two1)(op, F(red_acc1)(op, F(red_neutral)(op), x[j]), F(red_neutral)(op));
+        return;
+    }
     for (ptrdiff_t c = 0; c < m; c += COLUMNS) {
         ptrdiff_t w = m - c < COLUMNS ? m - c : COLUMNS;
         int depth = 0;
