@@ -241,6 +241,7 @@ def test_a_smaller_kernel_takes_fewer_of_the_same_threads() -> None:
         START
         + """
 _kernels.set_thread_work(10_000)
+_kernels.set_spin(60e6)  # nobody sleeps
 tt.set_num_threads(4)
 tt.tanh(tt.ones(2**20))
 there_are(own + 3)
@@ -252,6 +253,27 @@ for k in (*range(12, 21), *range(20, 11, -1)):
     used.add(_kernels.seen_threads(True))
     assert tasks() == made
 assert used >= {1, 2, 4}
+"""
+    )
+
+
+def test_a_sleeping_thread_is_woken_for_much_work_or_for_much_in_a_row() -> None:
+    passes(
+        START
+        + """
+_kernels.set_thread_work(2_500)
+_kernels.set_spin(0)
+tt.set_num_threads(2)
+some = tt.ones(2**14)  # 6.5 us by its estimate: enough for two that are awake
+used = []
+for _ in range(100):
+    _kernels.seen_threads(True)
+    tt.tanh(some)
+    used.append(_kernels.seen_threads(True))
+assert used[0] == 1 and 2 in used, used
+_kernels.seen_threads(True)
+tt.tanh(tt.ones(2**18))
+assert _kernels.seen_threads(True) == 2
 """
     )
 
