@@ -95,33 +95,46 @@ static const F(tile_fn) F(tiles)[MR][MAXV][2] = {TT_TILES(N1, N2, N4, N8)};
 #undef N4
 #undef N8
 
-/* a (w, k) with any strides -> p (k, width); columns beyond w are zero */
-static void F(pack)(ptrdiff_t k, ptrdiff_t w, ptrdiff_t width, const real *restrict a, ptrdiff_t a_w, ptrdiff_t a_k, real *restrict p) {
-    if (a_w == 1) {
-        const ptrdiff_t whole = w / TT_LANES * TT_LANES;
-        const int rest = (int)(w - whole), to = (int)(width - whole < TT_LANES ? width - whole : TT_LANES);
-        for (ptrdiff_t i = 0; i < k; i++, a += a_k, p += width) {
-            for (ptrdiff_t j = 0; j < whole; j += TT_LANES) V(store)(p + j, V(load)(a + j));
-            if (whole < width) V(store_n)(p + whole, V(load_n)(a + whole, rest), to);
-            for (ptrdiff_t j = whole + TT_LANES; j < width; j += TT_LANES) V(store)(p + j, V(zero)());
+/* one run of w elements, filled up with zeros to width */
+TT_INLINE void F(pack_run)(ptrdiff_t w, ptrdiff_t width, const real *restrict a, real *restrict p) {
+    ptrdiff_t j = 0;
+    for (; j + TT_LANES <= w; j += TT_LANES) V(store)(p + j, V(load)(a + j));
+    if (j < width) V(store_n)(p + j, V(load_n)(a + j, (int)(w - j)), (int)(width - j < TT_LANES ? width - j : TT_LANES));
+    for (j += TT_LANES; j < width; j += TT_LANES) V(store)(p + j, V(zero)());
+}
+/* a (n, k) with any strides -> panels p (k, each), one after the other; of the last, whose n is less, the rest is zero (pad), or it
+   is narrower. Panels whose elements touch are filled GROUP at a time, along the rows of memory. */
+#define GROUP 8
+static void F(pack)(ptrdiff_t k, ptrdiff_t n, ptrdiff_t each, int pad, const real *restrict a, ptrdiff_t a_n, ptrdiff_t a_k, real *restrict p) {
+    if (a_n == 1) {
+        for (ptrdiff_t g = 0; g < n; g += GROUP * each) {
+            const ptrdiff_t end = g + GROUP * each < n ? g + GROUP * each : n, whole = g + (end - g) / each * each, rest = end - whole, last = pad ? each : rest;
+            for (ptrdiff_t i = 0; i < k; i++) {
+                for (ptrdiff_t j = g; j < whole; j += each) F(pack_run)(each, each, a + i * a_k + j, p + j * k + i * each);
+                if (rest) F(pack_run)(rest, last, a + i * a_k + whole, p + whole * k + i * last);
+            }
         }
         return;
     }
-    ptrdiff_t j = 0;
-    if (a_k == 1) /* small squares turned in registers */
-        for (; j + CAT(TT_TURN, SUFFIX) <= w; j += CAT(TT_TURN, SUFFIX)) {
-            const real *s = a + j * a_w;
-            real *d = p + j;
-            ptrdiff_t i = 0;
-            for (; i + CAT(TT_TURN, SUFFIX) <= k; i += CAT(TT_TURN, SUFFIX)) V(turn)(s + i, a_w, d + i * width, width);
-            for (; i < k; i++)
-                for (int u = 0; u < CAT(TT_TURN, SUFFIX); u++) d[i * width + u] = s[u * a_w + i];
-        }
-    for (; j < w; j++)
-        for (ptrdiff_t i = 0; i < k; i++) p[i * width + j] = a[i * a_k + j * a_w];
-    for (; j < width; j++)
-        for (ptrdiff_t i = 0; i < k; i++) p[i * width + j] = 0;
+    for (ptrdiff_t g = 0; g < n; g += each, p += each * k) {
+        const ptrdiff_t w = n - g < each ? n - g : each, width = pad ? each : w;
+        ptrdiff_t j = 0;
+        if (a_k == 1) /* small squares turned in registers */
+            for (; j + CAT(TT_TURN, SUFFIX) <= w; j += CAT(TT_TURN, SUFFIX)) {
+                const real *s = a + (g + j) * a_n;
+                real *d = p + j;
+                ptrdiff_t i = 0;
+                for (; i + CAT(TT_TURN, SUFFIX) <= k; i += CAT(TT_TURN, SUFFIX)) V(turn)(s + i, a_n, d + i * width, width);
+                for (; i < k; i++)
+                    for (int u = 0; u < CAT(TT_TURN, SUFFIX); u++) d[i * width + u] = s[u * a_n + i];
+            }
+        for (; j < w; j++)
+            for (ptrdiff_t i = 0; i < k; i++) p[i * width + j] = a[i * a_k + (g + j) * a_n];
+        for (; j < width; j++)
+            for (ptrdiff_t i = 0; i < k; i++) p[i * width + j] = 0;
+    }
 }
+#undef GROUP
 
 /* c += t: a product added to what was there, rounded as if it had been stored first */
 static void F(add_tile)(ptrdiff_t m, ptrdiff_t n, const real *restrict t, ptrdiff_t ldt, real *restrict c, ptrdiff_t ldc) {
@@ -248,22 +261,18 @@ static void F(gemm_part)(const tt_gemm_args *g, void *scratch, int thread, int t
         for (ptrdiff_t k0 = 0; k0 < g->k; k0 += p.kc) {
             const ptrdiff_t kk = g->k - k0 < p.kc ? g->k - k0 : p.kc;
             const int load = k0 > 0, last = k0 + kk == g->k;
-            for (ptrdiff_t j = j0; j < j1; j++) {
-                const ptrdiff_t w = g->n - j * width < width ? g->n - j * width : width;
-                if (!F(in_place)(&p, w)) F(pack)(kk, w, width, B + k0 * g->b_row + j * width * g->b_col, g->b_col, g->b_row, pb + (p.b_direct ? 0 : j - j0) * kk * width);
-            }
+            const ptrdiff_t packed = p.b_direct ? (F(in_place)(&p, g->n) ? j1 : j1 - 1) : j0; /* the first panel that is packed */
+            if (packed < j1 && (!p.b_direct || j1 == p.panels))
+                F(pack)(kk, (j1 * width < g->n ? j1 * width : g->n) - packed * width, width, 1, B + k0 * g->b_row + packed * width * g->b_col, g->b_col, g->b_row, pb);
             for (ptrdiff_t s = t0; s < t1; s += MC) {
                 const ptrdiff_t e = s + MC < t1 ? s + MC : t1;
                 if (!p.a_direct)
-                    for (ptrdiff_t t = s; t < e; t++) {
-                        const ptrdiff_t i0 = t * p.mr, mr = g->m - i0 < p.mr ? g->m - i0 : p.mr;
-                        F(pack)(kk, mr, mr, A + i0 * g->a_row + k0 * g->a_col, g->a_row, g->a_col, pa + (t - s) * p.mr * kk);
-                    }
+                    F(pack)(kk, (e * p.mr < g->m ? e * p.mr : g->m) - s * p.mr, p.mr, 0, A + s * p.mr * g->a_row + k0 * g->a_col, g->a_row, g->a_col, pa);
                 for (ptrdiff_t j = j0; j < j1; j++) {
                     const ptrdiff_t w = g->n - j * width < width ? g->n - j * width : width;
                     const int nv = (int)F(parts)(w, TT_LANES), tail = (int)(w - (nv - 1) * TT_LANES);
                     const int in_place = F(in_place)(&p, w), aside = g->add || (!TT_FREE_MASKS && tail < TT_LANES);
-                    const real *b = in_place ? B + k0 * g->b_row + j * width : pb + (p.b_direct ? 0 : j - j0) * kk * width;
+                    const real *b = in_place ? B + k0 * g->b_row + j * width : pb + (j - packed) * kk * width;
                     for (ptrdiff_t t = s; t < e; t++) {
                         const ptrdiff_t i0 = t * p.mr, mr = g->m - i0 < p.mr ? g->m - i0 : p.mr;
                         const ptrdiff_t next = t + 1 < e ? i0 + mr : s * p.mr, column = (t + 1 < e || j + 1 == j1 ? j : j + 1) * width;

@@ -23,12 +23,28 @@ TT_INLINE real F(row_terms)(int kind, ptrdiff_t n, const real *x, real shift, re
     return n ? F(red_lanes)(TT_SUM, F(red_top)(TT_SUM, &t)) : 0;
 }
 
+/* y = exp(x - shift), and its sum in the shape of every sum */
+TT_INLINE real F(row_exp)(ptrdiff_t n, const real *x, real shift, real *y) {
+    F(red_tree) t = {.count = 0, .depth = 0};
+    for (ptrdiff_t s = 0; s < n; s += BLOCK) {
+        const ptrdiff_t len = n - s < BLOCK ? n - s : BLOCK, whole = len / TT_LANES * TT_LANES, tail = len - whole;
+        _Pragma("omp simd") for (ptrdiff_t i = s; i < s + whole; i++) y[i] = VM(exp)(x[i] - shift);
+        if (tail) { /* as a whole vector */
+            real buf[TT_LANES];
+            for (ptrdiff_t i = 0; i < TT_LANES; i++) buf[i] = i < tail ? x[s + whole + i] - shift : 0;
+            _Pragma("omp simd") for (ptrdiff_t i = 0; i < TT_LANES; i++) buf[i] = VM(exp)(buf[i]);
+            memcpy(y + s + whole, buf, (size_t)tail * sizeof(real));
+        }
+        F(red_push)(TT_SUM, &t, F(red_some)(TT_SUM, len, y + s, y + s));
+    }
+    return n ? F(red_lanes)(TT_SUM, F(red_top)(TT_SUM, &t)) : 0;
+}
 static void F(softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const void *xv, void *yv) {
     const real *x = xv;
     real *y = yv;
     for (ptrdiff_t r = 0; r < rows; r++, x += n, y += n) {
-        real s = F(row_terms)(TERM_EXP, n, x, F(red_row)(TT_MAX, n, x, x), 0, NULL, y);
-        _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) y[i] = y[i] / s;
+        const real share = 1 / F(row_exp)(n, x, F(red_row)(TT_MAX, n, x, x), y); /* a division costs ten products */
+        _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) y[i] = y[i] * share;
     }
 }
 /* dx = y (g - sum(g y)) */
