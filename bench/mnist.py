@@ -28,7 +28,7 @@ BLAS = False
 VARIANTS: dict[str, dict[str, str]] = {"tinytensor": {}}
 WALL, TRAINING, ACCURACY = "from the shell to the accuracy, s", "training, s", "test accuracy, %"
 # what the program in PyTorch knows; another default recipe needs another program
-KNOWN = {"activation": "relu", "dropout": 0.0, "optimizer": "adamw", "schedule": "onecycle", "dtype": "float32"}
+KNOWN = {"activation": "relu", "dropout": 0.0, "optimizer": "nesterov", "schedule": "onecycle", "dtype": "float32"}
 RECIPE = """
 import dataclasses, json
 from tinytensor.train import TrainConfig
@@ -135,7 +135,10 @@ def _torch_program(seed: int, recipe: dict[str, Any], folder: Path) -> None:
         layers += [nn.Linear(n, m), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
     count, size = len(images), recipe["batch_size"]
-    opt = torch.optim.AdamW(model.parameters(), lr=recipe["lr"], weight_decay=recipe["weight_decay"], fused=True)
+    decay = recipe["weight_decay"]
+    opt = torch.optim.SGD(
+        model.parameters(), lr=recipe["lr"], momentum=0.9, nesterov=True, weight_decay=decay, fused=True
+    )
     steps = recipe["epochs"] * -(-count // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, max_lr=recipe["lr"], total_steps=steps)
     begin = time.perf_counter()

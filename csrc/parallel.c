@@ -80,10 +80,13 @@ static member members[TT_MAX_THREADS];
 
 static atomic_int wanted = 1;
 static atomic_llong spin = 40000;
-static atomic_ullong seen = 0;             /* bit t: member t ran in some region */
+static atomic_ullong seen = 0;             /* bit t: member t did some part */
+static atomic_int helpful = 1;             /* the caller does parts that others have not begun */
+static _Thread_local int self = 0;         /* which member this thread is */
 
 int tt_get_threads(void) { return atomic_load_explicit(&wanted, memory_order_relaxed); }
 void tt_set_spin(long long ns) { atomic_store(&spin, ns); }
+void tt_set_helpful(int on) { atomic_store(&helpful, on); }
 int tt_seen_threads(int reset) { return __builtin_popcountll(reset ? atomic_exchange(&seen, 0) : atomic_load(&seen)); }
 
 static long long now(void) {
@@ -126,7 +129,7 @@ static void relax(void) {
 }
 
 static void work_as(int thread, int threads, tt_team_task fn, void *ctx, int flushing) {
-    const unsigned long long bit = 1ull << thread;
+    const unsigned long long bit = 1ull << self;
     if (!(atomic_load_explicit(&seen, memory_order_relaxed) & bit)) atomic_fetch_or_explicit(&seen, bit, memory_order_relaxed);
     const uint64_t before = enter(flushing);
     fn(ctx, thread, threads);
@@ -172,6 +175,7 @@ static void do_part(member *m, unsigned number) {
 }
 static void *live(void *p) {
     member *m = p;
+    self = (int)(m - members);
     ask_for_short_slices();
     for (unsigned had = 0;; had++) {
         wait_for_a_part(m, had);
@@ -256,7 +260,7 @@ void tt_team(tt_team_task fn, void *ctx, int threads) {
             give_a_part(&members[t]);
         }
         work_as(0, threads, fn, ctx, flushing);
-        for (int t = threads - 1; t > 0; t--) do_part(&members[t], atomic_load_explicit(&members[t].jobs, memory_order_relaxed));
+        for (int t = atomic_load_explicit(&helpful, memory_order_relaxed) ? threads - 1 : 0; t > 0; t--) do_part(&members[t], atomic_load_explicit(&members[t].jobs, memory_order_relaxed));
         for (int i = 0; atomic_load_explicit(&team.left, memory_order_acquire) > 0; i++) {
             relax();
             if (i % PAUSES == PAUSES - 1 && i > 32 * PAUSES) sched_yield(); /* it may have been begun on this very core */

@@ -116,10 +116,11 @@ int tt_get_threads(void);
 void tt_set_threads(int n);                           /* at most n; those beyond it end */
 int tt_threads_for(double work);                      /* threads worth waking for so much work (about nanoseconds) */
 void tt_set_thread_work(double ns);                   /* ... of which each must have this much, or 4 times it to be woken; 2500 at first */
+void tt_set_helpful(int on);                          /* whether the caller does parts that no member has begun; 1 at first */
 void tt_set_spin(long long ns);                       /* how long a member without work looks out for more before it sleeps */
 void tt_parallel(tt_task fn, void *ctx, ptrdiff_t items, int threads);
 void tt_team(tt_team_task fn, void *ctx, int threads); /* fn(ctx, 0 ... n - 1, n) on n <= threads members */
-int tt_seen_threads(int reset);                       /* distinct members that ran in any region since the last reset */
+int tt_seen_threads(int reset);                       /* distinct members that did some part since the last reset */
 int tt_set_flush(int mode);                           /* 1: tasks flush subnormals to zero; returns whether this CPU can */
 int tt_get_flush(void);
 uint64_t tt_flush_begin(void);                        /* for a kernel called without tt_team: the state that ... */

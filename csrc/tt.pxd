@@ -73,6 +73,7 @@ cdef extern from "tt.h" nogil:
     int tt_seen_threads(int reset)
     void tt_set_thread_work(double ns)
     void tt_set_spin(long long ns)
+    void tt_set_helpful(int on)
     int tt_set_flush(int mode)
     int tt_get_flush()
     uint64_t tt_flush_begin()

@@ -74,7 +74,7 @@ def test_train_prints_and_writes_what_it_should(capsys, data, out):
     with_extras()
     status, lines, errors = run(capsys, *small(data, out))
     assert (status, errors) == (0, [])
-    assert lines[0].startswith("30-12-3 relu, 90 images, adamw lr 0.00")
+    assert lines[0].startswith("30-12-3 relu, 90 images, nesterov lr 0.1")
     for number, line in enumerate(lines[1:4], 1):
         assert re.fullmatch(
             rf"epoch {number}/3  loss \d\.\d{{4}}  accuracy \d+\.\d\d %  \d+\.\d\d s  [\d,]+ samples/s", line

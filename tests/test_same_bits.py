@@ -19,29 +19,40 @@ HASHES = {
         "784-128-10 relu sgd float32": "909414b96006d2a196b2733077f869f95189d45afd3b18b5aef1b74aaef403ba",
         "300-200-100-10 gelu adamw float32": "f0b1eb3a67ee89ba020626a937491f5d27232549d6cbad24b665ca7ce8e65db5",
         "100-64-10 tanh nesterov float64": "358911e7722ce9f98e9391e177c48274b27f7c08b25c30029615b9d2eeae34f1",
+        "A 784-128-10 relu sgd float32": "45c0cf1b7bad293be4e3a1584999513dbd1a2b2c70115892e0bbf6cb5dbff925",
+        "C 784-512-256-10 relu adam float32": "ca5a4f339b55be993beefb653198bd12c12fdb34bf1d02254ad27c8675d9043b",
+        "784-128-10 silu adam float64": "3c92227a5cb8db6194f0d40ebbded979097b554ed4b19f7c95752fb89f457d46",
     },
     False: {
         "784-128-10 relu sgd float32": "a2c6c420140f6227aa5c3c4077ae93050be1b353f335ac83b9ecd390c5954c33",
         "300-200-100-10 gelu adamw float32": "44e149b5a1dafff0590f3d727c6eb797429a16992c1d3eb443462ff27bb717fd",
         "100-64-10 tanh nesterov float64": "b8337500d9301c56c0a072509852a599f3374d599728b5461f796ee8fb3aa82f",
+        "A 784-128-10 relu sgd float32": "6dbec9fe104ce4056d152ef83f76eafc922f385959fe594b814bc6713e24b12a",
+        "C 784-512-256-10 relu adam float32": "6b04df24eb97821ff6afd22fa35c8a3cd0ac3270f674fd3808c01884bc4f51c0",
+        "784-128-10 silu adam float64": "73874ad4c1a00264901aa7c3c7d6f8b00a08b93e04de6b3695aa3839dce42b58",
     },
 }
 
 
-def run(threads: int, isa: str) -> dict[str, tuple[str, int]]:
+def run(threads: int, isa: str, *whoever: str) -> dict[str, tuple[str, int]]:
     env = {**os.environ, "TINYTENSOR_ISA": isa}
     script = Path(__file__).with_name("same_bits.py")
     out = subprocess.run(
-        [sys.executable, str(script), str(threads)], env=env, capture_output=True, text=True, check=True
+        [sys.executable, str(script), str(threads), *whoever], env=env, capture_output=True, text=True, check=True
     )
     rows = [line.split(" ", 2) for line in out.stdout.splitlines()]
     return {name: (digest, int(seen)) for digest, seen, name in rows}
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("threads", [1, 2, 3, 7, 16])
 def test_weights_after_200_steps_on_any_number_of_threads(threads: int) -> None:
     got = run(threads, _kernels.isa())
     assert {name: seen for name, (_, seen) in got.items()} == dict.fromkeys(got, threads)
+    assert {name: digest for name, (digest, _) in got.items()} == HASHES[_kernels.fused()]
+
+
+def test_weights_after_200_steps_whoever_does_a_part() -> None:
+    got = run(3, _kernels.isa(), "whoever")
     assert {name: digest for name, (digest, _) in got.items()} == HASHES[_kernels.fused()]
 
 
@@ -57,6 +68,6 @@ def test_rows_of_a_forward_pass_do_not_depend_on_the_batch(dtype: np.dtype) -> N
     model = nn.Sequential(nn.Linear(784, 200), nn.GELU(), nn.Linear(200, 70), nn.Tanh(), nn.Linear(70, 10)).to(dtype)
     x = tt.randn(1024, 784, dtype=dtype)
     whole = model(x).detach().numpy()
-    for batch in (1, 2, 7, 64, 1023):
+    for batch in (1, 2, 7, 64, 1023, 1024):
         part = model(x[:batch]).detach().numpy()
         assert part.tobytes() == whole[:batch].tobytes(), batch

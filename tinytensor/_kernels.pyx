@@ -65,6 +65,11 @@ def set_spin(double us=40):
     tt_set_spin(<long long>(us * 1000))
 
 
+def set_helpful(bint on=True):
+    """Whether a kernel's caller does the parts that no other thread has begun; tests want each to be done by its own."""
+    tt_set_helpful(on)
+
+
 def seen_threads(bint reset=False):
     """How many distinct threads ran kernels since the last reset."""
     return tt_seen_threads(reset)

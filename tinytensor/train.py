@@ -80,7 +80,7 @@ class TrainConfig:
     hidden: tuple[int, ...] = (256,)
     activation: str = "relu"
     dropout: float = 0.0
-    optimizer: str = "adamw"
+    optimizer: str = "nesterov"
     lr: float | None = None
     schedule: str = "onecycle"
     weight_decay: float | None = None
