@@ -73,6 +73,7 @@ cdef Entry *add_entry(Batch b, TensorCore t) except NULL:
     e.dtype = 0 if kind == cnp.NPY_FLOAT else 1
     e.step = 0
     b.count += 1
+    bump(t._data)  # whoever kept the parameter's version learns of the change
     return e
 
 
@@ -101,11 +102,10 @@ cdef void *memory_of(Batch b, TensorCore t, dict state, str key, bint *fresh) ex
     return cnp.PyArray_DATA(q)
 
 
-cdef int run_batch(Batch b, list params, bint adam, tt_hyper *h) except -1:
-    """A kernel call for each dtype and step count, as a rule one; then whoever kept a parameter's version learns of it."""
+cdef int run_batch(Batch b, bint adam, tt_hyper *h) except -1:
+    """A kernel call for each dtype and step count, as a rule one."""
     cdef Py_ssize_t i, j, n, step
     cdef int dtype
-    cdef TensorCore t
     for i in range(b.count):
         dtype, step = b.entries[i].dtype, b.entries[i].step
         if dtype < 0:
@@ -124,9 +124,6 @@ cdef int run_batch(Batch b, list params, bint adam, tt_hyper *h) except -1:
             run_optim(adam, dtype, b.run, n, h)
     for to, copy in b.back:
         np.copyto(to, copy)
-    for t in params:
-        if t._grad is not None:
-            bump(t._data)
     return 0
 
 
@@ -149,7 +146,7 @@ def sgd_step(list params, states, double lr, double momentum, double dampening, 
         if momentum != 0:
             e.param.s0 = memory_of(b, t, state_of(states, t), "momentum_buffer", &fresh)
             e.step = fresh
-    run_batch(b, params, False, &h)
+    run_batch(b, False, &h)
 
 
 def adam_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
@@ -176,4 +173,4 @@ def adam_step(list params, states, double lr, double beta1, double beta2, double
         e.param.s1 = memory_of(b, t, state, "exp_avg_sq", &fresh)
         if amsgrad:
             e.param.s2 = memory_of(b, t, state, "max_exp_avg_sq", &fresh)
-    run_batch(b, params, True, &h)
+    run_batch(b, True, &h)
