@@ -13,7 +13,7 @@ const tt_map_info tt_map_infos[TT_MAPS] = {
 #include "ops.def"
 };
 
-#define BY_MEMORY 0.025 /* a fourth of the nanoseconds an element takes, as another core must fetch it from this one's cache first */
+#define BY_MEMORY 0.05 /* half the nanoseconds an element takes, as another core must fetch it from this one's cache first */
 #define BLOCK 1024
 #define OPERANDS 4 /* up to three inputs and, last, the output */
 
@@ -321,7 +321,7 @@ static void optim_range(void *ctx, ptrdiff_t begin, ptrdiff_t end) {
 void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h) {
     optim_job j = {fn, params, count, 0, h};
     for (ptrdiff_t i = 0; i < count; i++) j.total += params[i].n;
-    tt_parallel(optim_range, &j, (j.total + STEP - 1) / STEP, tt_threads_for((double)j.total * 2 * BY_MEMORY));
+    tt_parallel(optim_range, &j, (j.total + STEP - 1) / STEP, tt_threads_for((double)j.total * BY_MEMORY / 2));
 }
 
 typedef struct {
