@@ -321,7 +321,7 @@ static void optim_range(void *ctx, ptrdiff_t begin, ptrdiff_t end) {
 void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h) {
     optim_job j = {fn, params, count, 0, h};
     for (ptrdiff_t i = 0; i < count; i++) j.total += params[i].n;
-    tt_parallel(optim_range, &j, (j.total + STEP - 1) / STEP, tt_threads_for((double)j.total * BY_MEMORY / 2));
+    tt_parallel(optim_range, &j, (j.total + STEP - 1) / STEP, tt_threads_for((double)j.total * BY_MEMORY));
 }
 
 typedef struct {

@@ -97,7 +97,7 @@ static long long now(void) {
 /* Nanoseconds of work for which a thread is worth having: one that is awake costs 1000 at most, one that sleeps 10000, so it is
    woken for more work, or for as much of it in a row. */
 static _Atomic double awake_worth = 2500, asleep_worth = 10000;
-#define ROW 100000 /* nanoseconds between two pieces of work in a row */
+#define ROW 30000 /* nanoseconds between two pieces of work in a row */
 static _Atomic double row = 0;
 static atomic_llong last = 0;
 void tt_set_thread_work(double ns) {
