@@ -250,9 +250,11 @@ static void gemm_batch(void *ctx, int thread, int threads) {
     }
 }
 int tt_gemm_threads(const tt_gemm_args *a, ptrdiff_t batch) {
-    double work = (double)a->m * (double)a->n * (double)a->k * 0.02;
-    int all = tt_threads_for(work * (double)batch);
-    return batch >= all ? all : tt_threads_for(work);
+    /* columns in whole vectors; where nothing is used twice, the traffic */
+    const double vectors = (double)((a->n + 15) / 16 * 16), traffic = 0.05 * (double)(a->k == 1 ? a->m * a->n : a->k * a->n);
+    const double work = (double)a->m * vectors * (double)a->k * 0.02, each = work > traffic ? work : traffic;
+    int all = tt_threads_for(each * (double)batch);
+    return batch == 1 || batch >= all ? all : tt_threads_for(each);
 }
 /* whole products go to threads where there are enough of them; else one after the other is divided */
 static int whole_products(ptrdiff_t batch, int threads) { return batch > 1 && batch >= threads; }

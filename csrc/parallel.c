@@ -97,7 +97,7 @@ static long long now(void) {
 /* Nanoseconds of work for which a thread is worth having: one that is awake costs 1000 at most, one that sleeps 10000, so it is
    woken for more work, or for as much of it in a row. */
 static _Atomic double awake_worth = 2500, asleep_worth = 10000;
-#define ROW 30000 /* nanoseconds between two pieces of work in a row */
+#define ROW 30000.0 /* nanoseconds between two pieces of work in a row, the work itself aside */
 static _Atomic double row = 0;
 static atomic_llong last = 0;
 void tt_set_thread_work(double ns) {
@@ -110,7 +110,8 @@ int tt_threads_for(double work) {
     if (n < 2 || most == 1) return 1;
     if (team.made == 1 || atomic_load_explicit(&members[1].asleep, memory_order_relaxed)) {
         const long long t = now();
-        const double whole = work + (t - atomic_load_explicit(&last, memory_order_relaxed) < ROW ? atomic_load_explicit(&row, memory_order_relaxed) : 0);
+        const double before = atomic_load_explicit(&row, memory_order_relaxed);
+        const double whole = work + ((double)(t - atomic_load_explicit(&last, memory_order_relaxed)) < ROW + before ? before : 0);
         atomic_store_explicit(&last, t, memory_order_relaxed);
         atomic_store_explicit(&row, whole, memory_order_relaxed);
         if (whole < 2 * atomic_load_explicit(&asleep_worth, memory_order_relaxed)) return 1;
