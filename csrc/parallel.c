@@ -10,7 +10,6 @@
 #include <stdatomic.h>
 #include <time.h>
 #ifdef __linux__
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -63,14 +62,14 @@ typedef struct {
     _Alignas(64) atomic_uint jobs;         /* parts it was given */
     atomic_uint taken;                     /* ... and that somebody began: it, or the caller */
     atomic_int asleep, cpu;                /* cpu: where it last saw a part */
-    int quit;
+    atomic_int quit;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t more;
 } member;
 static struct {
     pthread_mutex_t lock;                  /* its holder has the team */
-    int made;                              /* members that exist; member 0 is the caller */
+    atomic_int made;                       /* members that exist; member 0 is the caller */
     tt_team_task fn;
     void *ctx;
     int threads, flushing;
@@ -147,8 +146,9 @@ static void ask_for_short_slices(void) {
         int32_t nice;
         uint32_t priority;
         uint64_t runtime, deadline, period;
-    } a = {.size = sizeof a, .runtime = 100000};
-    a.nice = getpriority(PRIO_PROCESS, 0);
+    } a = {.size = sizeof a};
+    if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) != 0 || a.policy != SCHED_OTHER) return;
+    a.runtime = 100000;
     syscall(SYS_sched_setattr, 0, &a, 0);
 #endif
 }

@@ -112,6 +112,8 @@ cdef cnp.ndarray usable(object x, str name, int dtype):
     if have < 0 or (dtype >= 0 and have != dtype):
         want = "float32 or float64" if dtype < 0 else "float32" if dtype == TT_F32 else "float64"
         raise TypeError(f"{name}: expected {want}, got {a.dtype}")
+    if cnp.PyArray_NDIM(a) > TT_MAX_DIMS:
+        raise ValueError(f"{name}: at most {TT_MAX_DIMS} dimensions, got {cnp.PyArray_NDIM(a)}; reshape it")
     if not cnp.PyArray_ISBEHAVED_RO(a):
         a = np.array(a, dtype=a.dtype.newbyteorder("="), order="C")
     return a
@@ -226,6 +228,8 @@ cdef object try_map(int op, int count, object x, object y, object z, double p0, 
             held = [a] if held is None else [*held, a]
         arrays[o] = <PyObject *>a
         und = cnp.PyArray_NDIM(a)
+        if und > TT_MAX_DIMS:
+            raise ValueError(f"{name_of(op)}: at most {TT_MAX_DIMS} dimensions, got {und}; reshape it")
         if und > nd:  # dimensions are counted from the last
             for k in range(nd):
                 shape[und - 1 - k] = shape[nd - 1 - k]

@@ -74,6 +74,7 @@ def matmul(x, y):
         return c
     if batch > 1 and nb == 2 and cnp.PyArray_IS_C_CONTIGUOUS(a):
         g.m *= batch  # one tall product: every row is its own chain
+        g.a_row, g.a_col = g.k, 1  # a dimension of one element may have any stride
         batch = 1
     elif batch > 1 or nd > 2:
         room = new_block(<size_t>batch * 3 * sizeof(ptrdiff_t))
@@ -189,6 +190,10 @@ def linear_grad(g, x, weight, z, y, int act, double p0, double p1, bint turned, 
     cdef bint add
     if nd == 0:
         raise ValueError("linear: the gradient has no dimensions")
+    if needs[1] and cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(up):  # the forward pass promoted it
+        x = np.asarray(x, dtype=up.dtype)
+    if needs[0] and cnp.PyArray_TYPE(weight) != cnp.PyArray_TYPE(up):
+        weight = np.asarray(weight, dtype=up.dtype)
     n = cnp.PyArray_DIM(up, nd - 1)
     rows = 1
     for i in range(nd - 1):
@@ -226,7 +231,8 @@ def linear_grad(g, x, weight, z, y, int act, double p0, double p1, bint turned, 
         if cnp.PyArray_SIZE(a) != rows * k:
             raise ValueError(f"linear: gradient of shape {np.shape(g)} for input {np.shape(x)}")
         dw = into[1] if into is not None else None
-        add = dw is not None and rows * n * k > 0 and (cnp.PyArray_IS_C_CONTIGUOUS(dw) or cnp.PyArray_IS_F_CONTIGUOUS(dw))
+        # within one block along the rows: the kernel's scratch grows with them
+        add = dw is not None and rows * n * k > 0 and rows <= 1024 and (cnp.PyArray_IS_C_CONTIGUOUS(dw) or cnp.PyArray_IS_F_CONTIGUOUS(dw))
         if add:
             turned = not cnp.PyArray_IS_C_CONTIGUOUS(dw)
         else:

@@ -485,7 +485,7 @@ cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
             np.copyto(copy, g)
             leaf._grad = tensor_of(copy)
         leaf._grad_ours = True
-    elif leaf._grad_ours and not old._requires:
+    elif leaf._grad_ours and not old._requires and cnp.PyArray_ISBEHAVED(old._data):
         run_map(ADD_KERNEL, 2, old._data, g, None, 0, 0, old._data)
         bump(old._data)
     else:
@@ -589,10 +589,10 @@ cdef tuple into_of(Walk w, Node node, object g):
         leaf = node.parents[i]
         if (not leaf._grad_ours or leaf._hooks or leaf._grad is None or leaf._grad._requires
                 or cnp.PyArray_TYPE(leaf._grad._data) != cnp.PyArray_TYPE(<cnp.ndarray>g)
-                or not same_kind(leaf._grad._data, leaf._data) or sum([p is leaf for p in node.parents]) > 1):
+                or not cnp.PyArray_ISBEHAVED(leaf._grad._data) or not same_kind(leaf._grad._data, leaf._data) or sum([p is leaf for p in node.parents]) > 1):
             continue
         block = block_of(leaf._grad._data)
-        if block is not None and block is not block_of(g) and not any([block is block_of(v) for v in node.kept]):
+        if block is not None and block.ptr != NULL and block is not block_of(g) and not any([block is block_of(v) for v in node.kept]):
             arrays[i] = leaf._grad._data
     return tuple(arrays)
 

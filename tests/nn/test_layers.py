@@ -441,3 +441,14 @@ def test_only_exact_types_fuse():
         assert nodes(got) == nodes(want)
     with pytest.raises(ValueError, match="approximate"):
         nn.Sequential(nn.Linear(7, 5), nn.GELU("sharp"))(x)
+
+
+def test_an_instance_with_a_forward_of_its_own_is_not_fused():
+    x, seen = tt.randn(4, 7), []
+    model = nn.Sequential(nn.Linear(7, 5), nn.ReLU())
+    model[1].forward = lambda z: seen.append(z) or z
+    np.testing.assert_array_equal(model(x).detach().numpy(), model[0](x).detach().numpy())
+    assert len(seen) == 1
+    model = nn.Sequential(nn.Linear(7, 5), nn.ReLU())
+    model[0].forward = lambda z: z * 2
+    np.testing.assert_array_equal(model(x).numpy(), np.maximum(x.numpy() * 2, 0))

@@ -360,7 +360,7 @@ def test_a_layer_computes_only_the_gradients_that_are_asked_for() -> None:
                     assert t.grad is None
 
 
-@pytest.mark.parametrize("rows,inputs,outputs", [(1, 3, 2), (64, 100, 70), (700, 40, 33), (600, 20, 10), (0, 3, 2)])
+@pytest.mark.parametrize("rows,inputs,outputs", [(1, 3, 2), (64, 100, 70), (700, 40, 33), (1100, 20, 10), (0, 3, 2)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_gradient_is_added_where_it_is_with_the_bits_of_a_sum(
@@ -380,3 +380,47 @@ def test_a_gradient_is_added_where_it_is_with_the_bits_of_a_sum(
         for i in (1, 2):
             same_bits(into[i], before[i] + fresh[i])
             into[i][...] = before[i]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "int64"])
+def test_data_of_another_dtype_goes_through_layers_and_back(dtype: str) -> None:
+    data = np.arange(12).reshape(3, 4).astype(dtype)
+    _, w, b = layer(3, 4, 5, "float32", True)
+    for name in ("relu", "silu", None):
+        act = (lambda *a, name=name: linear_activation(*a, ACTIVATIONS[name])) if name else F.linear
+        _, w2, b2 = layer(3, 5, 2, "float32", True)
+        grads = []
+        for x in (data, data.astype("float32")):
+            for leaf in (w, b, w2, b2):
+                leaf.grad = None
+            act(act(tt.from_numpy(x), w, b), w2, b2).sum().backward()
+            grads.append([leaf.grad.numpy() for leaf in (w, b, w2, b2)])
+        for got, want in zip(*grads):
+            assert got.dtype == want.dtype
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_dimension_of_one_may_have_any_stride() -> None:
+    a, b = operands(5, 7, 3)
+    want = tt.matmul(a, b)
+    same_bits(tt.matmul(np.ascontiguousarray(a[None]).transpose(1, 0, 2), b)[:, 0], want)
+    same_bits(tt.matmul(a[:, None, :], b)[:, 0], want)
+
+
+def test_more_dimensions_than_kernels_have_are_refused() -> None:
+    many = np.ones((1,) * 39 + (4,), np.float32)
+    w = tt.ones(3, 4)
+    for call in (lambda: F.linear(tt.tensor(many), w), lambda: tt.matmul(many, w.numpy().T), lambda: tt.add(many, many[..., :1]), lambda: tt.sum(many)):  # fmt: skip
+        with pytest.raises(ValueError, match="at most 32 dimensions, got 40"):
+            call()
+
+
+def test_a_gradient_in_memory_that_is_not_ours_is_not_written_to() -> None:
+    x, w, b = layer(4, 3, 2, "float32", False)
+    F.linear(x, w, b).sum().backward()
+    once = w.grad.numpy().copy()
+    given = np.frombuffer(once.tobytes(), np.float32).reshape(2, 3)
+    w.grad.data = tt.from_numpy(given) if given.flags.writeable else tt.Tensor(given)
+    F.linear(x, w, b).sum().backward()
+    same_bits(given, once)
+    same_bits(w.grad.numpy(), once + once)
