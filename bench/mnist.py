@@ -80,7 +80,8 @@ def draw(run: Run, figure: Any) -> None:
 def _first_line(command: list[str]) -> tuple[str, float]:
     """The first line that a program prints, and the seconds until it was there; SystemExit if the program fails."""
     begin = time.perf_counter()
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+    here = Path(__file__).parent  # not a clone's folder, whose package may not be built
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=here) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         seconds = time.perf_counter() - begin
@@ -107,7 +108,9 @@ def torch(seed: int, recipe: dict[str, Any]) -> dict[str, float]:
     package = find_spec("tinytensor")
     assert package is not None and package.submodule_search_locations
     folder = Path(package.submodule_search_locations[0]) / "data" / "mnist_files"
-    line, wall = _first_line([sys.executable, __file__, str(seed), json.dumps(recipe), str(folder)])
+    line, wall = _first_line(
+        [sys.executable, str(Path(__file__).resolve()), str(seed), json.dumps(recipe), str(folder)]
+    )
     return {WALL: wall, **json.loads(line)}
 
 
