@@ -265,14 +265,14 @@ def test_a_sleeping_thread_is_woken_for_much_work_or_for_much_in_a_row() -> None
     passes(
         START
         + """
-_kernels.set_thread_work(100)
+_kernels.set_thread_work(300)
 _kernels.set_spin(0)
 tt.set_num_threads(2)
-some = tt.ones(600)  # 240 ns by its estimate: enough for two that are awake
+some = tt.ones(2**14)  # 800 ns by its estimate: enough for two that are awake
 used = []
 for _ in range(100):
     _kernels.seen_threads(True)
-    tt.tanh(some)
+    tt.neg(some)
     used.append(_kernels.seen_threads(True))
 assert used[0] == 1 and 2 in used, used
 _kernels.seen_threads(True)
