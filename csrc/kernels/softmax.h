@@ -1,9 +1,9 @@
 /* Softmax and its relations over contiguous rows (rows, n). A row is shifted by its maximum first; its sum has reduce.h's
    shape. NaN anywhere in a row makes the row NaN; a row of -inf gives NaN (softmax) and -inf (logsumexp). */
 
-/* sum over the row of exp(x - shift), or of w ((x - shift) - logs) for label smoothing; y, when given, keeps the terms.
+/* sum over the row of exp(x - shift), or of w ((x - shift) - logs) for label smoothing.
    A block is padded to whole vectors, so that a row of ten classes costs one vector. */
-TT_INLINE real F(row_terms)(int kind, ptrdiff_t n, const real *x, real shift, real logs, const real *w, real *y) {
+TT_INLINE real F(row_terms)(int kind, ptrdiff_t n, const real *x, real shift, real logs, const real *w) {
     F(red_tree) t = {.count = 0, .depth = 0};
     real buf[BLOCK];
     for (ptrdiff_t s = 0; s < n; s += BLOCK) {
@@ -17,7 +17,6 @@ TT_INLINE real F(row_terms)(int kind, ptrdiff_t n, const real *x, real shift, re
         } else {
             _Pragma("omp simd") for (ptrdiff_t i = 0; i < len; i++) buf[i] = (x[s + i] - shift) - logs;
         }
-        if (y) memcpy(y + s, buf, (size_t)len * sizeof(real));
         F(red_push)(TT_SUM, &t, F(red_some)(TT_SUM, padded, buf, buf));
     }
     return n ? F(red_lanes)(TT_SUM, F(red_top)(TT_SUM, &t)) : 0;
@@ -61,7 +60,7 @@ static void F(log_softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const void *xv, voi
     real *y = yv;
     for (ptrdiff_t r = 0; r < rows; r++, x += n, y += n) {
         real m = F(red_row)(TT_MAX, n, x, x);
-        real l = VM(log)(F(row_terms)(TERM_EXP, n, x, m, 0, NULL, NULL));
+        real l = VM(log)(F(row_terms)(TERM_EXP, n, x, m, 0, NULL));
         _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) y[i] = (x[i] - m) - l;
     }
 }
@@ -80,7 +79,7 @@ static void F(logsumexp_rows)(ptrdiff_t rows, ptrdiff_t n, const void *xv, void 
     for (ptrdiff_t r = 0; r < rows; r++, x += n) {
         real m = F(red_row)(TT_MAX, n, x, x);
         real shift = m - m == 0 ? m : 0; /* an infinite maximum is not subtracted */
-        y[r] = shift + VM(log)(F(row_terms)(TERM_EXP, n, x, shift, 0, NULL, NULL));
+        y[r] = shift + VM(log)(F(row_terms)(TERM_EXP, n, x, shift, 0, NULL));
     }
 }
 
@@ -116,14 +115,14 @@ static void F(xent_rows)(const tt_xent_args *a, ptrdiff_t begin, ptrdiff_t end) 
             m = ms[at], l = ls[at];
         } else {
             m = F(red_row)(TT_MAX, n, x, x);
-            l = VM(log)(F(row_terms)(TERM_EXP, n, x, m, 0, NULL, NULL));
+            l = VM(log)(F(row_terms)(TERM_EXP, n, x, m, 0, NULL));
         }
         lse[2 * r] = m;
         lse[2 * r + 1] = l;
         if (a->target[r] == a->ignore) { loss[r] = 0; continue; }
         real wt = w ? w[a->target[r]] : 1;
         real v = -((1 - s) * wt) * ((x[a->target[r]] - m) - l);
-        if (s > 0) v -= s / (real)n * F(row_terms)(TERM_SMOOTH, n, x, m, l, w, NULL);
+        if (s > 0) v -= s / (real)n * F(row_terms)(TERM_SMOOTH, n, x, m, l, w);
         loss[r] = v;
     }
 }
