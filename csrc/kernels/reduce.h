@@ -69,7 +69,8 @@ TT_INLINE VT F(red_some)(int op, ptrdiff_t n, const real *x, const real *y) { /*
 /* x, y: n elements; four blocks are in flight to hide the latency of an addition */
 TT_INLINE VT F(red_any)(int op, ptrdiff_t n, const real *x, const real *y) {
     if (n <= BLOCK) return F(red_some)(op, n, x, y);
-    F(red_tree) t = {.count = 0, .depth = 0};
+    F(red_tree) t;
+    t.count = 0, t.depth = 0;
     ptrdiff_t i = 0;
     for (; i + 4 * BLOCK <= n; i += 4 * BLOCK) {
         VT a0 = V(set)(F(red_neutral)(op)), a1 = a0, a2 = a0, a3 = a0;
@@ -91,7 +92,8 @@ TT_INLINE VT F(red_any)(int op, ptrdiff_t n, const real *x, const real *y) {
 TT_INLINE real F(red_row)(int op, ptrdiff_t n, const real *x, const real *y) { return F(red_lanes)(op, F(red_any)(op, n, x, y)); }
 
 TT_INLINE void F(red_join)(int op, ptrdiff_t parts, const real *lanes, real *out) {
-    F(red_tree) t = {.count = 0, .depth = 0};
+    F(red_tree) t;
+    t.count = 0, t.depth = 0;
     if (!parts) { *out = F(red_neutral)(op); return; }
     for (ptrdiff_t i = 0; i < parts; i++) F(red_push)(op, &t, V(load)(lanes + i * TT_LANES));
     *out = F(red_lanes)(op, F(red_top)(op, &t));

@@ -1,10 +1,17 @@
 /* Softmax and its relations over contiguous rows (rows, n). A row is shifted by its maximum first; its sum has reduce.h's
    shape. NaN anywhere in a row makes the row NaN; a row of -inf gives NaN (softmax) and -inf (logsumexp). */
 
+/* the largest element that is no NaN: whoever subtracts it gets NaN from the others */
+TT_INLINE real F(row_max)(ptrdiff_t n, const real *x) {
+    real m = -(real)INFINITY;
+    _Pragma("omp simd reduction(max : m)") for (ptrdiff_t i = 0; i < n; i++) m = x[i] > m ? x[i] : m;
+    return m;
+}
 /* sum over the row of exp(x - shift), or of w ((x - shift) - logs) for label smoothing.
    A block is padded to whole vectors, so that a row of ten classes costs one vector. */
 TT_INLINE real F(row_terms)(int kind, ptrdiff_t n, const real *x, real shift, real logs, const real *w) {
-    F(red_tree) t = {.count = 0, .depth = 0};
+    F(red_tree) t;
+    t.count = 0, t.depth = 0;
     real buf[BLOCK];
     for (ptrdiff_t s = 0; s < n; s += BLOCK) {
         ptrdiff_t len = n - s < BLOCK ? n - s : BLOCK, padded = (len + TT_LANES - 1) / TT_LANES * TT_LANES;
@@ -24,17 +31,24 @@ TT_INLINE real F(row_terms)(int kind, ptrdiff_t n, const real *x, real shift, re
 
 /* y = exp(x - shift), and its sum in the shape of every sum */
 TT_INLINE real F(row_exp)(ptrdiff_t n, const real *x, real shift, real *y) {
-    F(red_tree) t = {.count = 0, .depth = 0};
+    F(red_tree) t;
+    t.count = 0, t.depth = 0;
     for (ptrdiff_t s = 0; s < n; s += BLOCK) {
         const ptrdiff_t len = n - s < BLOCK ? n - s : BLOCK, whole = len / TT_LANES * TT_LANES, tail = len - whole;
-        _Pragma("omp simd") for (ptrdiff_t i = s; i < s + whole; i++) y[i] = VM(exp)(x[i] - shift);
+        VT a = V(zero)();
+        for (ptrdiff_t i = s; i < s + whole; i += TT_LANES) { /* the sum hides behind the exponentials */
+            _Pragma("omp simd") for (ptrdiff_t l = i; l < i + TT_LANES; l++) y[l] = VM(exp)(x[l] - shift);
+            a = V(add)(a, V(load)(y + i));
+        }
         if (tail) { /* as a whole vector */
             real buf[TT_LANES];
-            for (ptrdiff_t i = 0; i < TT_LANES; i++) buf[i] = i < tail ? x[s + whole + i] - shift : 0;
+            for (ptrdiff_t i = 0; i < TT_LANES; i++) buf[i] = i < tail ? x[s + whole + i] - shift : -(real)INFINITY;
             _Pragma("omp simd") for (ptrdiff_t i = 0; i < TT_LANES; i++) buf[i] = VM(exp)(buf[i]);
-            memcpy(y + s + whole, buf, (size_t)tail * sizeof(real));
+            const VT e = V(load)(buf);
+            V(store_n)(y + s + whole, e, (int)tail);
+            a = V(add)(a, e);
         }
-        F(red_push)(TT_SUM, &t, F(red_some)(TT_SUM, len, y + s, y + s));
+        F(red_push)(TT_SUM, &t, a);
     }
     return n ? F(red_lanes)(TT_SUM, F(red_top)(TT_SUM, &t)) : 0;
 }
@@ -42,7 +56,7 @@ static void F(softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const void *xv, void *y
     const real *x = xv;
     real *y = yv;
     for (ptrdiff_t r = 0; r < rows; r++, x += n, y += n) {
-        const real share = 1 / F(row_exp)(n, x, F(red_row)(TT_MAX, n, x, x), y); /* a division costs ten products */
+        const real share = 1 / F(row_exp)(n, x, F(row_max)(n, x), y); /* a division costs ten products */
         _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) y[i] = y[i] * share;
     }
 }
@@ -59,7 +73,7 @@ static void F(log_softmax_rows)(ptrdiff_t rows, ptrdiff_t n, const void *xv, voi
     const real *x = xv;
     real *y = yv;
     for (ptrdiff_t r = 0; r < rows; r++, x += n, y += n) {
-        real m = F(red_row)(TT_MAX, n, x, x);
+        real m = F(row_max)(n, x);
         real l = VM(log)(F(row_terms)(TERM_EXP, n, x, m, 0, NULL));
         _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) y[i] = (x[i] - m) - l;
     }
@@ -77,7 +91,7 @@ static void F(logsumexp_rows)(ptrdiff_t rows, ptrdiff_t n, const void *xv, void 
     const real *x = xv;
     real *y = yv;
     for (ptrdiff_t r = 0; r < rows; r++, x += n) {
-        real m = F(red_row)(TT_MAX, n, x, x);
+        real m = F(row_max)(n, x);
         real shift = m - m == 0 ? m : 0; /* an infinite maximum is not subtracted */
         y[r] = shift + VM(log)(F(row_terms)(TERM_EXP, n, x, shift, 0, NULL));
     }
@@ -114,7 +128,7 @@ static void F(xent_rows)(const tt_xent_args *a, ptrdiff_t begin, ptrdiff_t end) 
             if (at == 0) F(few_stats)(end - r < ROWS ? end - r : ROWS, n, x, ms, ls);
             m = ms[at], l = ls[at];
         } else {
-            m = F(red_row)(TT_MAX, n, x, x);
+            m = F(row_max)(n, x);
             l = VM(log)(F(row_terms)(TERM_EXP, n, x, m, 0, NULL));
         }
         lse[2 * r] = m;
