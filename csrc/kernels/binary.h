@@ -4,6 +4,9 @@ TT_INLINE real F(add_f)(real x, real y) { return x + y; }
 TT_INLINE real F(sub_f)(real x, real y) { return x - y; }
 TT_INLINE real F(mul_f)(real x, real y) { return x * y; }
 TT_INLINE real F(div_f)(real x, real y) { return x / y; }
+/* upstream times (over) local gradient, as `stopped` in unary.h */
+TT_INLINE real F(grad_mul_f)(real g, real d) { return F(stopped)(g, g * d); }
+TT_INLINE real F(grad_div_f)(real g, real d) { return F(stopped)(g, g / d); }
 TT_INLINE real F(pow_f)(real x, real y) { return VM(pow)(x, y); }
 TT_INLINE real F(maximum_f)(real x, real y) { real m = x < y ? y : x; return y != y ? y : m; }
 TT_INLINE real F(minimum_f)(real x, real y) { real m = x > y ? y : x; return y != y ? y : m; }
@@ -23,10 +26,10 @@ TT_INLINE real F(minimum_grad_f)(real g, real x, real y) {
 /* d x^y / dx = y x^(y-1), and 0 for y = 0 even at x = 0; d x^y / dy = x^y log x, and 0 for x = 0, y >= 0 */
 TT_INLINE real F(pow_grad_base_f)(real g, real x, real y) {
     real d = g * (y * VM(pow)(x, y - 1));
-    return y == 0 ? 0 : d;
+    return F(stopped)(g * y, d);
 }
 TT_INLINE real F(pow_grad_exponent_f)(real g, real x, real y) {
     real d = g * (VM(pow)(x, y) * VM(log)(x));
     real at_zero = y >= 0 ? 0 : d;
-    return x == 0 ? at_zero : d;
+    return F(stopped)(g, x == 0 ? at_zero : d);
 }

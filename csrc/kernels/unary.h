@@ -1,5 +1,8 @@
 /* Point functions of one argument: value and gradient side by side. df takes the upstream gradient g, the input x and the
-   value y; what it does not use is never read. NaN in gives NaN out; shapes and strides are the driver's work. */
+   value y; what it does not use is never read. NaN in gives NaN out; shapes and strides are the driver's work.
+   Where the local gradient may be infinite, an upstream of 0 gives 0 (`stopped`): a branch not taken stays out. */
+
+TT_INLINE real F(stopped)(real g, real d) { return g == 0 ? 0 : d; }
 
 TT_INLINE real F(neg_f)(real x) { return -x; }
 
@@ -13,22 +16,22 @@ TT_INLINE real F(exp_f)(real x) { return VM(exp)(x); }
 TT_INLINE real F(log_f)(real x) { return VM(log)(x); }
 
 TT_INLINE real F(log1p_f)(real x) { return VM(log1p)(x); }
-TT_INLINE real F(log1p_df)(real g, real x, real y) { (void)y; return g / (1 + x); }
+TT_INLINE real F(log1p_df)(real g, real x, real y) { (void)y; return F(stopped)(g, g / (1 + x)); }
 
 TT_INLINE real F(expm1_f)(real x) { return VM(expm1)(x); }
-TT_INLINE real F(expm1_df)(real g, real x, real y) { (void)x; return g * (y + 1); }
+TT_INLINE real F(expm1_df)(real g, real x, real y) { (void)x; return F(stopped)(g, g * (y + 1)); }
 
 TT_INLINE real F(sqrt_f)(real x) { return SQRT(x); }
-TT_INLINE real F(sqrt_df)(real g, real x, real y) { (void)x; return g / (y + y); }
+TT_INLINE real F(sqrt_df)(real g, real x, real y) { (void)x; return F(stopped)(g, g / (y + y)); }
 
 TT_INLINE real F(rsqrt_f)(real x) { return 1 / SQRT(x); }
-TT_INLINE real F(rsqrt_df)(real g, real x, real y) { (void)x; return (real)-0.5 * g * (y * y * y); }
+TT_INLINE real F(rsqrt_df)(real g, real x, real y) { (void)x; return F(stopped)(g, (real)-0.5 * g * (y * y * y)); }
 
 TT_INLINE real F(square_f)(real x) { return x * x; }
 TT_INLINE real F(square_df)(real g, real x, real y) { (void)y; return g * (x + x); }
 
 TT_INLINE real F(reciprocal_f)(real x) { return 1 / x; }
-TT_INLINE real F(reciprocal_df)(real g, real x, real y) { (void)x; return -g * (y * y); }
+TT_INLINE real F(reciprocal_df)(real g, real x, real y) { (void)x; return F(stopped)(g, -g * (y * y)); }
 
 TT_INLINE real F(sin_f)(real x) { return VM(sin)(x); }
 TT_INLINE real F(cos_f)(real x) { return VM(cos)(x); }

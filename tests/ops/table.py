@@ -158,6 +158,8 @@ elementwise("sub", lambda x, y: x - 0.5 * y, "any any", wrap(tt.sub, alpha=0.5),
 elementwise("rsub", lambda x, y: y - x, "any any", ulps=0.5)
 elementwise("mul", np.multiply, "any any", ulps=0.5)
 elementwise("div", np.divide, "any any", ulps=0.5)
+elementwise("grad_mul", np.multiply, "any any", pointwise.grad_mul, ulps=0.5)
+elementwise("grad_div", np.divide, "any any", pointwise.grad_div, ulps=0.5)
 elementwise("pow", np.power, "positive any", ulps=1)
 elementwise("pow", lambda x: np.power(x, 3.0), "any", lambda x: tt.pow(x, 3), label="cube", kernels=("pow",), ulps=1)
 elementwise("pow", lambda x: np.power(x, -2.0), "any", lambda x: tt.pow(x, -2), label="negative", kernels=("pow",), ulps=1)

@@ -231,8 +231,8 @@ def _(u: Any, g: Any, x: Any, beta: float, threshold: float) -> Any:
 # ------------------------------------------------------------------------------------------------------------- softmax
 def over_rows(kind: int, x: Any, dim: int, other: Any = None) -> Any:
     """A rows kernel along `dim`, which is moved last and back."""
-    if dim == -1 and isinstance(x, np.ndarray) and x.ndim and x.dtype.kind == "f":  # most calls, at a third of the cost
-        return _kernels.rows(kind, x, other)
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.ndim and dim in (-1, x.ndim - 1):
+        return _kernels.rows(kind, x, other)  # most calls, at a third of the cost
     a = as_float(x, "softmax")
     if a.ndim == 0:
         return over_rows(kind, a.reshape(1), 0, None if other is None else other.reshape(1)).reshape(())

@@ -70,8 +70,30 @@ def _div(x: Array, y: Array) -> Any:
 
 @_div.rule(x="y")
 def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
-    d = _div(g, y)
-    return d, neg(mul(d, _div(x, y))) if needs[1] else None
+    d = grad_div(g, y)
+    return d, neg(grad_mul(d, _div(x, y))) if needs[1] else None
+
+
+@op(kernel="grad_mul")
+def grad_mul(g: Array, d: Array) -> Any:
+    """Upstream times local gradient, and 0 where the upstream is 0: a branch not taken stays out, were its slope infinite."""
+    return binary(K["grad_mul"], g, d, "grad_mul", None)
+
+
+@grad_mul.rule
+def _(u: Any, g: Any, d: Any, needs: Any) -> Any:
+    return grad_mul(u, d) if needs[0] else None, grad_mul(g, u) if needs[1] else None
+
+
+@op(kernel="grad_div")
+def grad_div(g: Array, d: Array) -> Any:
+    """g / d, and 0 where g is 0."""
+    return binary(K["grad_div"], g, d, "grad_div", None)
+
+
+@grad_div.rule
+def _(u: Any, g: Any, d: Any, needs: Any) -> Any:
+    return grad_div(u, d) if needs[0] else None, neg(grad_div(grad_div(grad_mul(g, u), d), d)) if needs[1] else None
 
 
 def div(x: Array, y: Array) -> Tensor:
@@ -110,13 +132,13 @@ def pow_grad_base(g: Array, x: Array, y: Array) -> Any:
 @pow_grad_base.rule
 def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
     x, y = _doubled(x), _doubled(y)
-    ug = mul(u, g)
+    ug = grad_mul(g, u)
     y1 = sub(y, 1)
-    dx = mul(mul(ug, y), where(eq(y, 1), 0.0, mul(y1, pow(x, sub(y, 2))))) if needs[1] else None
+    dx = grad_mul(mul(ug, y), where(eq(y, 1), 0.0, mul(y1, pow(x, sub(y, 2))))) if needs[1] else None
     positive = gt(x, 0)
     log_x = log(where(positive, x, 1.0))
     power = where(eq(y, 0), 0.0, pow(x, y1))
-    dy = mul(ug, add(power, where(positive, mul(mul(power, y), log_x), 0.0))) if needs[2] else None
+    dy = grad_mul(ug, add(power, where(positive, mul(mul(power, y), log_x), 0.0))) if needs[2] else None
     return pow_grad_base(u, x, y) if needs[0] else None, dx, dy
 
 
@@ -132,11 +154,11 @@ def pow_grad_exponent(g: Array, x: Array, y: Array) -> Any:
 @pow_grad_exponent.rule
 def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
     x, y = _doubled(x), _doubled(y)
-    ug = mul(u, g)
+    ug = grad_mul(g, u)
     positive = gt(x, 0)
     log_x = log(where(positive, x, 1.0))
     power = where(eq(y, 0), 0.0, pow(x, sub(y, 1)))
-    dx = mul(ug, add(where(positive, mul(mul(power, y), log_x), 0.0), pow(x, sub(y, 1)))) if needs[1] else None
+    dx = grad_mul(ug, add(where(positive, mul(mul(power, y), log_x), 0.0), pow(x, sub(y, 1)))) if needs[1] else None
     dy = mul(pow_grad_exponent(ug, x, y), log_x) if needs[2] else None
     return pow_grad_exponent(u, x, y) if needs[0] else None, dx, dy
 
@@ -289,7 +311,7 @@ def exp(x: Array) -> Any:
 
 @exp.rule
 def _(g: Any, out: Any) -> Any:
-    return mul(g, out)
+    return grad_mul(g, out)
 
 
 @op(kernel="log")
@@ -300,7 +322,7 @@ def log(x: Array) -> Any:
 
 @log.rule
 def _(g: Any, x: Any) -> Any:
-    return _div(g, x)
+    return grad_div(g, x)
 
 
 @op(kernel="log1p")
@@ -322,8 +344,7 @@ def log1p_grad(g: Array, x: Array) -> Any:
 
 @log1p_grad.rule
 def _(u: Any, g: Any, x: Any) -> Any:
-    d = log1p_grad(u, x)
-    return d, neg(log1p_grad(mul(d, g), x))
+    return log1p_grad(u, x), neg(log1p_grad(log1p_grad(grad_mul(g, u), x), x))
 
 
 @op(kernel="expm1")
@@ -345,7 +366,7 @@ def expm1_grad(g: Array, out: Array) -> Any:
 
 @expm1_grad.rule
 def _(u: Any, g: Any, out: Any) -> Any:
-    return expm1_grad(u, out), mul(u, g)
+    return expm1_grad(u, out), grad_mul(g, u)
 
 
 @op(kernel="sqrt")
@@ -367,8 +388,7 @@ def sqrt_grad(g: Array, out: Array) -> Any:
 
 @sqrt_grad.rule
 def _(u: Any, g: Any, out: Any) -> Any:
-    d = sqrt_grad(u, out)
-    return d, neg(_div(mul(d, g), out))
+    return sqrt_grad(u, out), neg(grad_div(sqrt_grad(grad_mul(g, u), out), out))
 
 
 @op(kernel="rsqrt")
@@ -390,7 +410,7 @@ def rsqrt_grad(g: Array, out: Array) -> Any:
 
 @rsqrt_grad.rule
 def _(u: Any, g: Any, out: Any) -> Any:
-    return rsqrt_grad(u, out), mul(mul(mul(u, g), -1.5), square(out))
+    return rsqrt_grad(u, out), grad_mul(mul(grad_mul(g, u), -1.5), square(out))
 
 
 @op(kernel="square")
@@ -434,7 +454,7 @@ def reciprocal_grad(g: Array, out: Array) -> Any:
 
 @reciprocal_grad.rule
 def _(u: Any, g: Any, out: Any) -> Any:
-    return reciprocal_grad(u, out), neg(mul(mul(u, g), add(out, out)))
+    return reciprocal_grad(u, out), neg(grad_mul(grad_mul(g, u), add(out, out)))
 
 
 @op(kernel="sin")
@@ -445,7 +465,7 @@ def sin(x: Array) -> Any:
 
 @sin.rule
 def _(g: Any, x: Any) -> Any:
-    return mul(g, cos(x))
+    return grad_mul(g, cos(x))
 
 
 @op(kernel="cos")
@@ -456,7 +476,7 @@ def cos(x: Array) -> Any:
 
 @cos.rule
 def _(g: Any, x: Any) -> Any:
-    return neg(mul(g, sin(x)))
+    return neg(grad_mul(g, sin(x)))
 
 
 @op(kernel="tanh")
