@@ -32,6 +32,8 @@ def normalized_dims(name: str, ndim: int, dim: Any) -> tuple[int, ...]:
     """dim as ascending, non-negative ints; IndexError out of range, ValueError when one is named twice."""
     if dim is None:
         return tuple(range(ndim))
+    if type(dim) is int and -ndim <= dim < ndim:
+        return (dim % ndim,)
     given = (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
     if not given:
         return tuple(range(ndim))
@@ -47,7 +49,7 @@ def normalized_dims(name: str, ndim: int, dim: Any) -> tuple[int, ...]:
 
 def spread(g: Any, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Any:
     """A reduced gradient seen in the shape of what was reduced (a view)."""
-    if not keepdim:
+    if not keepdim and dim is not None:
         dims = normalized_dims("reduction", len(shape), dim)
         g = reshape(g, tuple(1 if d in dims else n for d, n in enumerate(shape)))
     return broadcast_to(g, shape)
@@ -55,7 +57,7 @@ def spread(g: Any, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Any:
 
 def _reduced(code: int, x: Any, dim: Any, keepdim: bool, name: str) -> Any:
     a = as_float(x, name)
-    return _kernels.reduce(code, a, normalized_dims(name, a.ndim, dim), keepdim)
+    return _kernels.reduce(code, a, None if dim is None else normalized_dims(name, a.ndim, dim), keepdim)
 
 
 def _numpy(function: Any, x: Any, dim: Any, keepdim: bool, name: str) -> Any:
