@@ -17,12 +17,32 @@ from tinytensor.nn.activation import (
 from tinytensor.nn.containers import Sequential
 from tinytensor.nn.dropout import Dropout
 from tinytensor.nn.linear import Flatten, Identity, Linear
-from tinytensor.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
+from tinytensor.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MarginRankingLoss,
+    MSELoss,
+    MultiMarginLoss,
+    NLLLoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+)
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
 
 __all__ = [
-    "ELU", "GELU", "SELU", "CrossEntropyLoss", "Dropout", "Flatten", "Identity", "LeakyReLU", "Linear",
-    "LogSoftmax", "MSELoss", "Module", "NLLLoss", "Parameter", "ReLU", "Sequential", "SiLU", "Sigmoid",
-    "Softmax", "Softplus", "Tanh", "functional", "init",
+    "ELU", "GELU", "SELU", "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "Dropout", "Flatten",
+    "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LeakyReLU", "Linear",
+    "LogSoftmax", "MSELoss", "MarginRankingLoss", "Module", "MultiMarginLoss", "NLLLoss", "Parameter", "PoissonNLLLoss", "ReLU",
+    "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus", "Tanh", "TripletMarginLoss",
+    "functional", "init",
 ]  # fmt: skip

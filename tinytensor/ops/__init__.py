@@ -9,7 +9,7 @@ import numpy as np
 
 from .._tape import set_operators
 from ..tensor import Tensor, check_dtype
-from . import activation, index, inplace, join, loss, pointwise, product, reduction, shape
+from . import activation, index, inplace, join, likelihood, loss, margin, pointwise, product, reduction, shape
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
@@ -21,7 +21,9 @@ _ROOMS = {
     join: "cat concat stack narrow split chunk",
     index: "gather take_along_dim index_select scatter_add masked_fill one_hot",
     activation: "relu leaky_relu elu selu gelu silu softplus softmax log_softmax logsumexp dropout",
-    loss: "cross_entropy nll_loss mse_loss",
+    loss: "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss",
+    likelihood: "binary_cross_entropy binary_cross_entropy_with_logits kl_div poisson_nll_loss gaussian_nll_loss",
+    margin: "multi_margin_loss hinge_embedding_loss margin_ranking_loss soft_margin_loss cosine_embedding_loss triplet_margin_loss pairwise_distance",
 }
 PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
@@ -34,7 +36,7 @@ PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointw
 globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]
 
-_NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus"}  # fmt: skip
+_NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div", "pairwise_distance"}  # fmt: skip
 
 
 def to(self: Tensor, dtype: Any = None) -> Tensor:
@@ -66,7 +68,7 @@ def _converter(name: str, dtype: Any) -> Any:
 
 def _attach() -> None:
     for name, function in PUBLIC.items():
-        if name not in _NOT_METHODS:
+        if name not in _NOT_METHODS and not name.endswith("_loss"):
             setattr(Tensor, name, function)
     operators = {
         "pow": pointwise.pow, "rpow": pointwise.rpow, "matmul": product.matmul,

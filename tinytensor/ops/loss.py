@@ -11,7 +11,7 @@ from ..op import Array, op
 from ..tensor import Tensor
 from .activation import log_softmax, softmax
 from .index import gather
-from .pointwise import add, div, mul, neg, square, sub
+from .pointwise import abs, add, clamp, div, mul, neg, square, sub
 from .promotion import as_float
 from .reduction import mean, sum
 from .shape import permute, reshape, unsqueeze
@@ -20,9 +20,17 @@ _INT64 = np.dtype(np.int64)
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def _check_reduction(name: str, reduction: str) -> None:
+def check_reduction(name: str, reduction: str, more: str = "") -> None:
+    """ValueError for a reduction that there is not; `more`: one that the loss has besides."""
     if reduction not in REDUCTIONS:
-        raise ValueError(f"{name}: reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
+        known = f"'none', 'mean', 'sum' or {more}" if more else "'none', 'mean' or 'sum'"
+        raise ValueError(f"{name}: reduction must be {known}, got {reduction!r}")
+
+
+def reduced(loss: Any, reduction: str) -> Tensor:
+    """The losses of all elements, their mean, or their sum."""
+    whole: Tensor = loss if reduction == "none" else mean(loss) if reduction == "mean" else sum(loss)
+    return whole
 
 
 def _weights_of(target: Any, weight: Any, ignore: int, dtype: Any) -> Any:
@@ -117,7 +125,7 @@ def cross_entropy(
     shape. weight: (C). Rows whose target is ignore_index count nothing. reduction: "mean" (weighted over the rows that
     count), "sum", "none". Gradient: (softmax - target) g. IndexError for a class outside [0, C).
     """
-    _check_reduction("cross_entropy", reduction)
+    check_reduction("cross_entropy", reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
     t = target._data if isinstance(target, Tensor) else np.asarray(target)
@@ -157,7 +165,7 @@ def nll_loss(
 ) -> Tensor:
     """-weight_t input_t of log-probabilities (N, C) or (N, C, d1, ...) at class indices; reductions as cross_entropy's.
     Gradient: -weight_t g at the target, 0 elsewhere."""
-    _check_reduction("nll_loss", reduction)
+    check_reduction("nll_loss", reduction)
     classes = input.shape[0 if input.ndim == 1 else 1] if input.ndim else 0
     w = _weight_array("nll_loss", weight, classes)
     x, ids, shape = _class_dim_last("nll_loss", input, target)
@@ -183,7 +191,37 @@ def same_shapes(name: str, input: Any, target: Any) -> None:
 
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Tensor:
     """(input - target)^2, its mean, or its sum. Gradient: 2 (input - target) g, over n for the mean."""
-    _check_reduction("mse_loss", reduction)
+    check_reduction("mse_loss", reduction)
     same_shapes("mse_loss", input, target)
-    d = square(sub(input, target))
-    return d if reduction == "none" else mean(d) if reduction == "mean" else sum(d)
+    return reduced(square(sub(input, target)), reduction)
+
+
+def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Tensor:
+    """|input - target|, its mean, or its sum. Gradient: sign(input - target) g, 0 where they are equal."""
+    check_reduction("l1_loss", reduction)
+    same_shapes("l1_loss", input, target)
+    return reduced(abs(sub(input, target)), reduction)
+
+
+def huber_loss(input: Array, target: Array, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """d^2 / 2 where |d| < delta, else delta (|d| - delta / 2), for d = input - target (Huber 1964). Gradient: d g within delta,
+    delta sign(d) g outside. ValueError for a delta that is not positive."""
+    check_reduction("huber_loss", reduction)
+    same_shapes("huber_loss", input, target)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    d = sub(input, target)
+    near = clamp(d, min=-delta, max=delta)  # d^2 / 2 within, and the line outside: near (d - near / 2)
+    return reduced(mul(near, sub(d, mul(near, 0.5))), reduction)
+
+
+def smooth_l1_loss(input: Array, target: Array, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """d^2 / (2 beta) where |d| < beta, else |d| - beta / 2, for d = input - target (Girshick 2015); l1_loss for beta = 0.
+    Gradient: d g / beta within beta, sign(d) g outside. ValueError for a negative beta."""
+    check_reduction("smooth_l1_loss", reduction)
+    if not beta >= 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    same_shapes("smooth_l1_loss", input, target)
+    return div(huber_loss(input, target, reduction, beta), beta)
