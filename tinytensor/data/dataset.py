@@ -1,0 +1,174 @@
+"""Data sets: what has a length and gives a sample for an index, with PyTorch's names."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from math import floor, isclose
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tinytensor import _kernels
+from tinytensor.random import Generator, randperm
+from tinytensor.tensor import Tensor, check_dtype, get_default_dtype
+
+__all__ = ["ConcatDataset", "Dataset", "ImageDataset", "IterableDataset", "Subset", "TensorDataset", "random_split"]
+
+T_co = TypeVar("T_co", covariant=True)
+Indices = npt.NDArray[np.int64]
+
+
+class Dataset(Generic[T_co]):
+    """Base class of data sets. Subclasses define `__getitem__(index)` and, to be shuffled or split, `__len__`."""
+
+    def __getitem__(self, index: Any) -> T_co:
+        raise NotImplementedError(f"{type(self).__name__} must define __getitem__(index)")
+
+    def __add__(self, other: Dataset[T_co]) -> ConcatDataset[T_co]:
+        return ConcatDataset([self, other])
+
+
+class IterableDataset(Dataset[T_co]):
+    """Base class of streams: subclasses define `__iter__`; there is no index and no shuffling."""
+
+    def __iter__(self) -> Iterator[T_co]:
+        raise NotImplementedError(f"{type(self).__name__} must define __iter__()")
+
+
+class TensorDataset(Dataset[tuple[Tensor, ...]]):
+    """Tensors (N, ...) side by side: sample i is each one's row i. ValueError where their first sizes differ."""
+
+    tensors: tuple[Tensor, ...]
+
+    def __init__(self, *tensors: Tensor | npt.NDArray[Any]) -> None:
+        if not tensors:
+            raise ValueError("TensorDataset: expected at least one tensor")
+        self.tensors = tuple(t if isinstance(t, Tensor) else Tensor(np.asarray(t)) for t in tensors)
+        shapes = [tuple(t.shape) for t in self.tensors]
+        if any(not s or s[0] != shapes[0][0] for s in shapes):
+            raise ValueError(f"TensorDataset: the first dimensions must be equal, got shapes {shapes}")
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple(t[index] for t in self.tensors)
+
+    def batch(self, indices: Indices) -> list[Tensor]:
+        """The rows at `indices` of each tensor, gathered at once: what a DataLoader asks for where it collates nothing itself."""
+        return [Tensor._new(_kernels.owned(t.detach().numpy().take(indices, 0))) for t in self.tensors]
+
+
+class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Images (N, ...) of bytes or floats with whole-number labels (N,). A sample is (image * scale + shift, label), the image in
+    `dtype` (default: get_default_dtype()); a batch is gathered and scaled in one pass in C.
+
+    ValueError for sizes that do not fit, TypeError for other dtypes."""
+
+    def __init__(
+        self,
+        images: Tensor | npt.NDArray[Any],
+        labels: Tensor | npt.NDArray[Any],
+        dtype: npt.DTypeLike | None = None,
+        scale: float = 1 / 255,
+        shift: float = 0.0,
+    ) -> None:
+        self.images = np.ascontiguousarray(images.detach().numpy() if isinstance(images, Tensor) else images)
+        whole = np.asarray(labels.detach().numpy() if isinstance(labels, Tensor) else labels)
+        if self.images.dtype.name not in ("uint8", "float32", "float64") or whole.dtype.kind not in "ui":
+            raise TypeError(
+                "ImageDataset: expected uint8, float32 or float64 images and integer labels, "
+                f"got {self.images.dtype} and {whole.dtype}"
+            )
+        if self.images.ndim < 1 or whole.shape != self.images.shape[:1]:
+            raise ValueError(
+                f"ImageDataset: expected images (N, ...) and labels (N,), got {self.images.shape} and {whole.shape}"
+            )
+        self.labels = whole.astype(np.int64, copy=False)
+        self.dtype = get_default_dtype() if dtype is None else check_dtype(dtype, "ImageDataset")
+        self.scale, self.shift = float(scale), float(shift)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        i = range(len(self))[index]  # negative ones from the end, IndexError outside
+        x, y = self.batch(np.array([i]))
+        return x[0], y[0]
+
+    def batch(self, indices: Indices) -> list[Tensor]:
+        """Images and labels at `indices`."""
+        x = _kernels.gather_rows(self.images, indices, self.dtype, self.scale, self.shift)
+        return [Tensor._new(x), Tensor._new(_kernels.owned(self.labels.take(indices)))]
+
+
+class Subset(Dataset[T_co]):
+    """The samples of a data set at given indices, in their order."""
+
+    def __init__(self, dataset: Dataset[T_co], indices: Sequence[int]) -> None:
+        self.dataset = dataset
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Any) -> T_co:
+        return self.dataset[self.indices[index]]
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "batch":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        gather = self.dataset.batch  # type: ignore[attr-defined]  # AttributeError where it has none: then nor have we
+        own = np.asarray(self.indices, np.int64)
+        return lambda indices: gather(own[indices])
+
+
+class ConcatDataset(Dataset[T_co]):
+    """Data sets one after the other. ValueError for none, TypeError for a stream."""
+
+    def __init__(self, datasets: Sequence[Dataset[T_co]]) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset: expected at least one data set")
+        if any(isinstance(d, IterableDataset) for d in self.datasets):
+            raise TypeError("ConcatDataset: a stream (IterableDataset) has no length and cannot be joined")
+        self.cumulative_sizes = list(accumulate(length(d) for d in self.datasets))
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, index: int) -> T_co:
+        i = range(len(self))[index]
+        which = bisect_right(self.cumulative_sizes, i)
+        return self.datasets[which][i - (self.cumulative_sizes[which - 1] if which else 0)]
+
+
+def length(dataset: Any) -> int:
+    """len(dataset). TypeError that says what to define where there is none."""
+    if not hasattr(dataset, "__len__"):
+        raise TypeError(f"{type(dataset).__name__} has no length: define __len__")
+    return len(dataset)
+
+
+def random_split(
+    dataset: Dataset[T_co], lengths: Sequence[int | float], generator: Generator | None = None
+) -> list[Subset[T_co]]:
+    """Divide a data set at random into parts of these lengths, or of these fractions (which sum to 1; what rounding leaves
+    goes to the first parts, one each). The order is drawn from `generator` (default: manual_seed's). ValueError where they do
+    not add up."""
+    count = length(dataset)
+    sizes = [int(n) for n in lengths]
+    if any(isinstance(n, float) for n in lengths) and isclose(sum(lengths), 1):
+        if any(not 0 <= n <= 1 for n in lengths):
+            raise ValueError(f"random_split: fractions must lie between 0 and 1, got {list(lengths)}")
+        sizes = [floor(count * n) for n in lengths]
+        for i in range(count - sum(sizes)):
+            sizes[i % len(sizes)] += 1
+    if sum(sizes) != count or any(n < 0 for n in sizes):
+        raise ValueError(f"random_split: lengths {list(lengths)} do not add up to the {count} samples (nor to 1)")
+    order: Any = randperm(count, generator=generator).numpy()
+    ends = list(accumulate(sizes))
+    return [Subset(dataset, order[end - n : end]) for n, end in zip(sizes, ends)]
