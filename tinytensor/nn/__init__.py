@@ -1,6 +1,6 @@
 """Layers, losses and initialisers with PyTorch's names and meaning."""
 
-from tinytensor.nn import functional, init
+from tinytensor.nn import functional, init, utils
 from tinytensor.nn.activation import (
     ELU,
     GELU,
@@ -14,9 +14,9 @@ from tinytensor.nn.activation import (
     Softplus,
     Tanh,
 )
-from tinytensor.nn.containers import Sequential
+from tinytensor.nn.containers import ModuleDict, ModuleList, Sequential
 from tinytensor.nn.dropout import Dropout
-from tinytensor.nn.linear import Flatten, Identity, Linear
+from tinytensor.nn.linear import Flatten, Identity, Linear, Maxout, Unflatten
 from tinytensor.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -42,7 +42,7 @@ from tinytensor.nn.parameter import Parameter
 __all__ = [
     "ELU", "GELU", "SELU", "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "Dropout", "Flatten",
     "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LeakyReLU", "Linear",
-    "LogSoftmax", "MSELoss", "MarginRankingLoss", "Module", "MultiMarginLoss", "NLLLoss", "Parameter", "PoissonNLLLoss", "ReLU",
+    "LogSoftmax", "MSELoss", "MarginRankingLoss", "Maxout", "Module", "ModuleDict", "ModuleList", "MultiMarginLoss", "NLLLoss", "Parameter", "PoissonNLLLoss", "ReLU",
     "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softplus", "Tanh", "TripletMarginLoss",
-    "functional", "init",
+    "Unflatten", "functional", "init", "utils",
 ]  # fmt: skip

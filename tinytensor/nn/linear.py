@@ -1,8 +1,9 @@
-"""Linear, and the modules that only pass or reshape: Identity and Flatten."""
+"""Linear and Maxout, and the modules that only pass or reshape: Identity, Flatten, Unflatten."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from tinytensor.creation import empty
@@ -11,11 +12,12 @@ from tinytensor.nn import init
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
 from tinytensor.ops.product import linear_activation
-from tinytensor.ops.shape import flatten
+from tinytensor.ops.reduction import max
+from tinytensor.ops.shape import flatten, unflatten
 from tinytensor.random import Generator
 from tinytensor.tensor import Tensor
 
-__all__ = ["Flatten", "Identity", "Linear"]
+__all__ = ["Flatten", "Identity", "Linear", "Maxout", "Unflatten"]
 
 
 class Linear(Module):
@@ -77,6 +79,40 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class Maxout(Module):
+    """y = max over k pieces of x W_i^T + b_i: (*, in_features) -> (*, out_features) (Goodfellow et al. 2013).
+
+    `linear` is one Linear to k * out_features; output j takes the largest of its rows j k to j k + k - 1. With two pieces, one of
+    them zero, it is ReLU; one a multiple of the other, leaky ReLU. The gradient goes to the piece that won (the first of equals).
+    Raises ValueError for sizes that are not whole numbers >= 1, and for an input whose last axis is not in_features.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        pieces: int = 2,
+        bias: bool = True,
+        dtype: Any = None,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(pieces, bool) or not hasattr(pieces, "__index__") or pieces < 1:
+            raise ValueError(f"Maxout: pieces must be a whole number >= 1, got {pieces!r}")
+        self.in_features, self.out_features, self.pieces = in_features, out_features, int(pieces)
+        self.linear = Linear(in_features, out_features * self.pieces, bias, dtype, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the largest piece, of shape (*, out_features)."""
+        z = unflatten(self.linear(x), -1, (self.out_features, self.pieces))
+        largest: Tensor = max(z, -1).values
+        return largest
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, pieces={self.pieces}"
+
+
 class Identity(Module):
     """Return the input as it is; takes and ignores any arguments, so that it can stand in for any layer."""
 
@@ -102,3 +138,19 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Divide the axis `dim` into the sizes `unflattened_size`, one of which may be -1: (N, 784) -> (N, 28, 28)."""
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with the axis divided."""
+        return unflatten(x, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
