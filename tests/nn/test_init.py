@@ -153,3 +153,77 @@ def test_nothing_is_recorded():
     init.xavier_normal_(w)
     (w * 1).sum().backward()
     assert w.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "low", "high"), [(0, 1, -2, 2), (0, 0.02, -2, 2), (1, 2, 0.5, 1), (0, 1, 2, 9), (0, 1, -9, -2)]
+)
+def test_truncated_normal_values(mean, std, low, high):
+    """Within the bounds, with the moments of the truncated distribution (by numerical integration)."""
+    tt.manual_seed(1)
+    w = weight()
+    assert init.trunc_normal_(w, mean, std, low, high) is w
+    values = w.detach().numpy().astype(np.float64)
+    assert values.min() >= low and values.max() <= high
+    x = np.linspace(max(low, mean - 9 * std), min(high, mean + 9 * std), 200_001)
+    density = np.exp(-(((x - mean) / std) ** 2) / 2)
+    expected = (x * density).sum() / density.sum()
+    spread = math.sqrt((((x - expected) ** 2) * density).sum() / density.sum())
+    assert values.mean() == pytest.approx(expected, abs=0.02 * spread)
+    assert values.std() == pytest.approx(spread, rel=0.02)
+
+
+def test_the_inverse_of_the_error_function():
+    x = np.concatenate([np.linspace(-3.5, 3.5, 1001), [0.0]])
+    y = np.array([math.erf(v) for v in x])
+    np.testing.assert_allclose(init._erfinv(y), x, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4), (2, 3, 2, 2), (8, 1, 2)])
+def test_orthogonal(shape):
+    w = init.orthogonal_(tt.zeros(*shape, dtype=tt.float64), gain=2.0, generator=tt.Generator(3))
+    flat = w.numpy().reshape(shape[0], -1)
+    small = flat @ flat.T if flat.shape[0] <= flat.shape[1] else flat.T @ flat
+    np.testing.assert_allclose(small, 4 * np.eye(len(small)), atol=1e-12)
+    again = init.orthogonal_(tt.zeros(*shape, dtype=tt.float64), gain=2.0, generator=tt.Generator(3))
+    np.testing.assert_array_equal(w, again)
+
+
+def test_orthogonal_signs_are_even():
+    """Without its signs mended, a decomposition gives matrices whose diagonal is mostly of one sign."""
+    tt.manual_seed(0)
+    signs = [init.orthogonal_(tt.zeros(2, 2))[0, 0].item() > 0 for _ in range(200)]
+    assert 60 < sum(signs) < 140
+
+
+def test_identities():
+    assert init.eye_(tt.ones(2, 3)).tolist() == [[1, 0, 0], [0, 1, 0]]
+    w = init.dirac_(tt.ones(4, 2, 3), groups=2)
+    assert w.numpy()[:, :, 1].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
+    assert not w.numpy()[:, :, [0, 2]].any()
+
+
+def test_sparse():
+    tt.manual_seed(0)
+    w = init.sparse_(tt.ones(40, 7), 0.33, std=2.0).numpy()
+    assert ((w == 0).sum(0) == 14).all()
+    assert w[w != 0].std() == pytest.approx(2, rel=0.15)
+    assert len({tuple(column) for column in (w == 0).T}) == 7
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: init.trunc_normal_(tt.zeros(2), std=0),
+        lambda: init.trunc_normal_(tt.zeros(2), a=1, b=1),
+        lambda: init.trunc_normal_(tt.zeros(2), a=50, b=51),
+        lambda: init.orthogonal_(tt.zeros(2)),
+        lambda: init.eye_(tt.zeros(2)),
+        lambda: init.dirac_(tt.zeros(2, 2)),
+        lambda: init.dirac_(tt.zeros(3, 2, 1), groups=2),
+        lambda: init.sparse_(tt.zeros(2, 2), 1.5),
+    ],
+)
+def test_more_errors(call):
+    with pytest.raises(ValueError, match="_"):
+        call()
