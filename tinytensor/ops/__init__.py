@@ -9,7 +9,20 @@ import numpy as np
 
 from .._tape import set_operators
 from ..tensor import Tensor, check_dtype
-from . import activation, index, inplace, join, loss, pointwise, product, reduction, shape
+from . import (
+    activation,
+    attention,
+    embedding,
+    index,
+    inplace,
+    join,
+    loss,
+    normalization,
+    pointwise,
+    product,
+    reduction,
+    shape,
+)
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
@@ -20,7 +33,12 @@ _ROOMS = {
     shape: "reshape view permute transpose t squeeze unsqueeze flatten ravel unflatten broadcast_to expand expand_as clone contiguous",
     join: "cat concat stack narrow split chunk",
     index: "gather take_along_dim index_select scatter_add masked_fill one_hot",
-    activation: "relu leaky_relu elu selu gelu silu softplus softmax log_softmax logsumexp dropout",
+    activation: "relu leaky_relu elu selu gelu silu softplus softmax log_softmax logsumexp dropout hardtanh relu6 hardsigmoid hardswish "
+    "celu mish softsign tanhshrink softshrink hardshrink threshold logsigmoid prelu rrelu glu maxout softmin gumbel_softmax "
+    "dropout1d dropout2d alpha_dropout",
+    normalization: "layer_norm rms_norm batch_norm group_norm instance_norm normalize cosine_similarity pairwise_distance",
+    attention: "scaled_dot_product_attention",
+    embedding: "embedding",
     loss: "cross_entropy nll_loss mse_loss",
 }
 PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
@@ -34,7 +52,10 @@ PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointw
 globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]
 
-_NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus"}  # fmt: skip
+_NOT_METHODS = {"hardtanh", "relu6", "hardsigmoid", "hardswish", "celu", "mish", "softsign", "tanhshrink", "softshrink", "threshold",
+    "logsigmoid", "rrelu", "glu", "maxout", "softmin", "gumbel_softmax", "dropout1d", "dropout2d", "alpha_dropout", "layer_norm", "rms_norm",
+    "batch_norm", "group_norm", "instance_norm", "normalize", "cosine_similarity", "pairwise_distance", "scaled_dot_product_attention", "embedding",
+    "where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus"}  # fmt: skip
 
 
 def to(self: Tensor, dtype: Any = None) -> Tensor:
