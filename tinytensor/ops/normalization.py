@@ -36,7 +36,7 @@ def _normalized(
 def _(g: Any, x: Any, weight: Any, center: Any, scale: Any, dims: tuple[int, ...], eps: float, needs: Any) -> Any:
     if isinstance(g, Tensor):  # with a history of their own, for the second derivative
         center, _, scale = _statistics(x, dims, eps, center is not None)
-    unit = mul(_centred(x, center), scale)
+    unit = grad_mul(_centred(x, center), scale)
     dx = None
     if needs[0]:
         up = g if weight is None else mul(g, weight)
