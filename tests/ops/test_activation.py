@@ -200,7 +200,7 @@ def test_gumbel_softmax_draws_the_classes_by_their_probabilities() -> None:
 def test_hard_draws_have_the_gradient_of_soft_ones(dim: int) -> None:
     x = tt.randn(4, 3, dtype=tt.float64, generator=tt.Generator(6), requires_grad=True)
     up = tt.randn(4, 3, dtype=tt.float64, generator=tt.Generator(7))
-    soft, hard = (F.gumbel_softmax(x, 0.5, h, dim, tt.Generator(8)) for h in (False, True))
+    soft, hard = (F.gumbel_softmax(x, 0.5, h, dim=dim, generator=tt.Generator(8)) for h in (False, True))
     np.testing.assert_allclose(
         hard.detach(), soft.detach().numpy() == soft.detach().numpy().max(dim, keepdims=True), atol=1e-15
     )

@@ -533,7 +533,7 @@ def softmin(x: Array, dim: int = -1, dtype: Any = None) -> Tensor:
 
 
 def gumbel_softmax(
-    logits: Array, tau: float = 1, hard: bool = False, dim: int = -1, generator: random.Generator | None = None
+    logits: Array, tau: float = 1, hard: bool = False, *, dim: int = -1, generator: random.Generator | None = None
 ) -> Tensor:
     """softmax((logits + noise) / tau) along dim, the noise from Gumbel's distribution: a draw from the classes that has a
     gradient (Jang et al. 2017). hard: one-hot values, with the gradient of the soft ones. ValueError unless tau > 0."""
