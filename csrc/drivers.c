@@ -43,6 +43,14 @@ static void block_copy(const map_job *j, int o, ptrdiff_t at, ptrdiff_t n, char 
             for (ptrdiff_t i = 0; i < run; i++) memcpy(row + i * step, buf + i * size, (size_t)size);
         } else if (step == size) {
             memcpy(buf, row, (size_t)(run * size));
+        } else if (step == 0 && size == 4) { /* one value, repeated along the row */
+            uint32_t *b = (uint32_t *)(void *)buf, v;
+            memcpy(&v, row, 4);
+            for (ptrdiff_t i = 0; i < run; i++) b[i] = v;
+        } else if (step == 0 && size == 8) {
+            uint64_t *b = (uint64_t *)(void *)buf, v;
+            memcpy(&v, row, 8);
+            for (ptrdiff_t i = 0; i < run; i++) b[i] = v;
         } else if (size == 4) {
             uint32_t *b = (uint32_t *)(void *)buf;
             for (ptrdiff_t i = 0; i < run; i++) memcpy(b + i, row + i * step, 4);
@@ -77,8 +85,7 @@ static void map_range(void *ctx, ptrdiff_t begin, ptrdiff_t end) {
         if (o == out) continue;
         scalar[o] = 1;
         for (int d = 0; d < j->ndim; d++) scalar[o] &= j->stride[o][d] == 0;
-        if (scalar[o]) /* one value for all: laid out once */
-            for (int i = 0; i < BLOCK; i++) memcpy(buf[o] + i * j->size[o], j->data[o], (size_t)j->size[o]);
+        if (scalar[o]) block_copy(j, o, 0, j->total < BLOCK ? j->total : BLOCK, buf[o], 0); /* one value for all: laid out once */
     }
     ptrdiff_t stop = end * j->grain < j->total ? end * j->grain : j->total;
     for (ptrdiff_t at = begin * j->grain, n; at < stop; at += n) {
@@ -127,7 +134,11 @@ void tt_map(const tt_kernels *k, int op, int dtype, int ndim, const ptrdiff_t *s
         j.shape[0] = 1;
         for (int o = 0; o <= inputs; o++) j.stride[o][0] = j.size[o];
     }
-    for (int o = 0; o <= inputs; o++) j.flat[o] = j.ndim == 1 && j.stride[o][0] == j.size[o];
+    for (int o = 0; o <= inputs; o++) { /* beside a broadcast operand, others may still lie in one run */
+        ptrdiff_t run = j.size[o];
+        j.flat[o] = 1;
+        for (int d = j.ndim - 1; d >= 0; run *= j.shape[d--]) j.flat[o] &= j.stride[o][d] == run;
+    }
     j.grain = 4 * BLOCK;
     double work = (double)j.total * (tt_map_infos[op].cost > 2 ? 0.1 * tt_map_infos[op].cost : BY_MEMORY) * j.size[inputs] / 4;
     tt_parallel(map_range, &j, (j.total + j.grain - 1) / j.grain, tt_threads_for(work));

@@ -1,18 +1,46 @@
 """The differentiable functions under PyTorch's `torch.nn.functional` names: what the modules call."""
 
 from tinytensor.ops.activation import (
+    alpha_dropout,
+    celu,
     dropout,
+    dropout1d,
+    dropout2d,
     elu,
     gelu,
+    glu,
+    gumbel_softmax,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
     leaky_relu,
     log_softmax,
+    logsigmoid,
+    mish,
+    prelu,
     relu,
+    relu6,
+    rrelu,
     selu,
     silu,
     softmax,
+    softmin,
     softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
 )
-from tinytensor.ops.index import one_hot
+from tinytensor.ops.attention import (
+    scaled_dot_product_attention,
+)
+from tinytensor.ops.embedding import (
+    embedding,
+)
+from tinytensor.ops.index import (
+    one_hot,
+)
 from tinytensor.ops.likelihood import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -20,22 +48,47 @@ from tinytensor.ops.likelihood import (
     kl_div,
     poisson_nll_loss,
 )
-from tinytensor.ops.loss import cross_entropy, huber_loss, l1_loss, mse_loss, nll_loss, smooth_l1_loss
+from tinytensor.ops.loss import (
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
 from tinytensor.ops.margin import (
     cosine_embedding_loss,
     hinge_embedding_loss,
     margin_ranking_loss,
     multi_margin_loss,
-    pairwise_distance,
     soft_margin_loss,
     triplet_margin_loss,
 )
-from tinytensor.ops.pointwise import sigmoid, tanh
-from tinytensor.ops.product import linear
+from tinytensor.ops.normalization import (
+    batch_norm,
+    cosine_similarity,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    normalize,
+    pairwise_distance,
+    rms_norm,
+)
+from tinytensor.ops.pointwise import (
+    sigmoid,
+    tanh,
+)
+from tinytensor.ops.product import (
+    linear,
+)
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy", "dropout", "elu",
-    "gaussian_nll_loss", "gelu", "hinge_embedding_loss", "huber_loss", "kl_div", "l1_loss", "leaky_relu", "linear", "log_softmax",
-    "margin_ranking_loss", "mse_loss", "multi_margin_loss", "nll_loss", "one_hot", "pairwise_distance", "poisson_nll_loss", "relu",
-    "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax", "softplus", "tanh", "triplet_margin_loss",
+    "alpha_dropout", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu",
+    "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "dropout1d", "dropout2d", "elu",
+    "embedding", "gaussian_nll_loss", "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid",
+    "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "mish", "mse_loss", "multi_margin_loss",
+    "nll_loss", "normalize", "one_hot", "pairwise_distance", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm",
+    "rrelu", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax",
+    "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "triplet_margin_loss",
 ]  # fmt: skip

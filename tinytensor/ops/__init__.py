@@ -9,21 +9,43 @@ import numpy as np
 
 from .._tape import set_operators
 from ..tensor import Tensor, check_dtype
-from . import activation, index, inplace, join, likelihood, loss, margin, pointwise, product, reduction, shape
+from . import (
+    activation,
+    attention,
+    embedding,
+    index,
+    inplace,
+    join,
+    likelihood,
+    loss,
+    margin,
+    normalization,
+    pointwise,
+    product,
+    reduction,
+    shape,
+)
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
-    "clamp maximum minimum where eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite "
-    "bitwise_and bitwise_or bitwise_xor bitwise_not",
+    "clamp maximum minimum where eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf "
+    "isfinite bitwise_and bitwise_or bitwise_xor bitwise_not",
     reduction: "sum mean prod amax amin max min argmax argmin var std norm all any",
     product: "matmul mm mv bmm dot outer linear",
-    shape: "reshape view permute transpose t squeeze unsqueeze flatten ravel unflatten broadcast_to expand expand_as clone contiguous",
+    shape: "reshape view permute transpose t squeeze unsqueeze flatten ravel unflatten broadcast_to expand expand_as clone "
+    "contiguous",
     join: "cat concat stack narrow split chunk",
     index: "gather take_along_dim index_select scatter_add masked_fill one_hot",
-    activation: "relu leaky_relu elu selu gelu silu softplus softmax log_softmax logsumexp dropout",
+    activation: "relu leaky_relu elu selu gelu silu softplus softmax log_softmax logsumexp dropout hardtanh relu6 hardsigmoid "
+    "hardswish celu mish softsign tanhshrink softshrink hardshrink threshold logsigmoid prelu rrelu glu maxout "
+    "softmin gumbel_softmax dropout1d dropout2d alpha_dropout",
     loss: "cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss",
     likelihood: "binary_cross_entropy binary_cross_entropy_with_logits kl_div poisson_nll_loss gaussian_nll_loss",
-    margin: "multi_margin_loss hinge_embedding_loss margin_ranking_loss soft_margin_loss cosine_embedding_loss triplet_margin_loss pairwise_distance",
+    margin: "multi_margin_loss hinge_embedding_loss margin_ranking_loss soft_margin_loss cosine_embedding_loss "
+    "triplet_margin_loss",
+    normalization: "layer_norm rms_norm batch_norm group_norm instance_norm normalize cosine_similarity pairwise_distance",
+    attention: "scaled_dot_product_attention",
+    embedding: "embedding",
 }
 PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
@@ -36,7 +58,14 @@ PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointw
 globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]
 
-_NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div", "pairwise_distance"}  # fmt: skip
+_NOT_METHODS = {
+    "alpha_dropout", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cat", "celu", "concat",
+    "cosine_similarity", "cross_entropy", "dropout", "dropout1d", "dropout2d", "elu", "embedding", "gelu", "glu",
+    "group_norm", "gumbel_softmax", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "kl_div", "layer_norm",
+    "leaky_relu", "linear", "logsigmoid", "maxout", "mish", "mse_loss", "nll_loss", "normalize", "one_hot",
+    "pairwise_distance", "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "silu", "softmin",
+    "softplus", "softshrink", "softsign", "stack", "tanhshrink", "threshold", "where",
+}  # fmt: skip
 
 
 def to(self: Tensor, dtype: Any = None) -> Tensor:

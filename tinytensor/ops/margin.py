@@ -11,8 +11,9 @@ from ..tensor import Tensor
 from .activation import relu, softplus
 from .index import gather
 from .loss import check_reduction, reduced, same_shapes
+from .normalization import pairwise_distance
 from .pointwise import add, div, minimum, mul, neg, sqrt, square, sub, where
-from .reduction import norm, sum
+from .reduction import sum
 from .shape import reshape
 
 
@@ -109,11 +110,6 @@ def cosine_embedding_loss(
     squares = mul(add(sum(square(input1), -1), eps), add(sum(square(input2), -1), eps))
     cos = div(sum(mul(input1, input2), -1), sqrt(squares))
     return reduced(where(alike, sub(1.0, cos), relu(sub(cos, margin))), reduction)
-
-
-def pairwise_distance(x1: Array, x2: Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    """The p-norm of x1 - x2 + eps along the last dimension, broadcast. Gradient: the norm's."""
-    return norm(add(sub(x1, x2), eps), p, -1, keepdim)
 
 
 def triplet_margin_loss(
