@@ -150,6 +150,11 @@ def wrap(f: Callable[..., Any], **kwargs: Any) -> Callable[..., Any]:
     return lambda *a: f(*a, **kwargs)
 
 
+def detached(x: Any) -> Any:
+    """A Tensor without history; an array as it is."""
+    return x.detach() if isinstance(x, tt.Tensor) else x
+
+
 # ---------------------------------------------------------------------------------------------- arithmetic, two inputs
 elementwise("add", np.add, "any any", ulps=0.5)
 elementwise("add", lambda x, y: x + 2.5 * y, "any any", wrap(tt.add, alpha=2.5), label="alpha", scale=8)
@@ -524,4 +529,8 @@ for reduction in ("mean", "sum", "none"):
     row("mse_loss", lambda x, y, r=reduction: {"mean": np.mean, "sum": np.sum, "none": np.asarray}[r]((x - y) ** 2), "any any",
         (((3, 4), (3, 4)), ((5,), (5,)), ((), ()), ((1,), (1,)), *(((((0,), (0,))),) if reduction != "mean" else ())), wrap(F.mse_loss, reduction=reduction), label=reduction, scale=200)
 
-COVERED = {r.name for r in ROWS}
+# parts of this table, which take `row` from it
+import table_elementary  # noqa: E402
+import table_statistics  # noqa: E402
+
+PARTS = (table_elementary, table_statistics)

@@ -9,12 +9,30 @@ import numpy as np
 
 from .._tape import set_operators
 from ..tensor import Tensor, check_dtype
-from . import activation, index, inplace, join, loss, pointwise, product, reduction, shape
+from . import (
+    activation,
+    cumulative,
+    elementary,
+    index,
+    inplace,
+    join,
+    loss,
+    pointwise,
+    product,
+    reduction,
+    shape,
+    statistics,
+)
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
     "clamp maximum minimum where eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite "
-    "bitwise_and bitwise_or bitwise_xor bitwise_not",
+    "bitwise_and bitwise_or bitwise_xor bitwise_not trunc floor_divide",
+    elementary: "log2 log10 exp2 logaddexp logaddexp2 xlogy float_power logit erfc tan asin acos atan hypot atan2 rad2deg deg2rad sinh cosh "
+    "asinh acosh atanh floor ceil round frac fmod remainder copysign signbit isposinf isneginf heaviside nan_to_num clamp_min clamp_max "
+    "positive isclose allclose equal lerp addmm baddbmm addcmul addcdiv",
+    statistics: "median nanmedian mode quantile nanquantile nansum nanmean count_nonzero std_mean var_mean aminmax cov corrcoef",
+    cumulative: "cumsum cumprod logcumsumexp cummax cummin diff trapezoid cumulative_trapezoid",
     reduction: "sum mean prod amax amin max min argmax argmin var std norm all any",
     product: "matmul mm mv bmm dot outer linear",
     shape: "reshape view permute transpose t squeeze unsqueeze flatten ravel unflatten broadcast_to expand expand_as clone contiguous",
@@ -31,10 +49,12 @@ PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] 
     pointwise.div,
 )
 PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointwise.abs, pointwise.neg
+PUBLIC["fix"], PUBLIC["sgn"] = pointwise.trunc, pointwise.sign
+PUBLIC.update({f"arc{name}": PUBLIC[f"a{name}"] for name in ("sin", "cos", "tan", "tan2", "sinh", "cosh", "tanh")})
 globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]
 
-_NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus"}  # fmt: skip
+_NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "std_mean", "var_mean", "trapezoid", "cumulative_trapezoid"}  # fmt: skip
 
 
 def to(self: Tensor, dtype: Any = None) -> Tensor:
@@ -69,7 +89,8 @@ def _attach() -> None:
         if name not in _NOT_METHODS:
             setattr(Tensor, name, function)
     operators = {
-        "pow": pointwise.pow, "rpow": pointwise.rpow, "matmul": product.matmul,
+        "floordiv": pointwise.floor_divide, "rfloordiv": elementary.rfloor_divide, "mod": elementary.remainder,
+        "rmod": elementary.rremainder, "pow": pointwise.pow, "rpow": pointwise.rpow, "matmul": product.matmul,
         "rmatmul": product.rmatmul, "neg": pointwise.neg, "abs": pointwise.abs, "invert": pointwise.bitwise_not,
         "and": pointwise.bitwise_and, "rand": pointwise.bitwise_and, "or": pointwise.bitwise_or, "ror": pointwise.bitwise_or,
         "xor": pointwise.bitwise_xor, "rxor": pointwise.bitwise_xor, "lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge,
