@@ -43,6 +43,8 @@ def ranked(x: Any, q: Any, dim: int | None = None, keepdim: bool = False, method
 
 def most_frequent(x: Any, dim: int, keepdim: bool = False) -> Any:
     def one(v: Any) -> Any:
+        if np.isnan(v).any():
+            return math.nan, int(np.isnan(v).argmax())
         values = sorted(v.tolist())
         best = max(values, key=lambda a: (values.count(a), -a))
         return best, max(i for i, a in enumerate(v) if a == best)
@@ -57,7 +59,7 @@ row("nanmedian", lambda x: lower_median(with_holes(x)[~np.isnan(with_holes(x))])
 for label, how in (("dim", {"dim": 1}), ("keep", {"dim": 0, "keepdim": True}), ("last", {"dim": -1})):
     row("median", wrap(lower_median, **how), "apart", REDUCED, lambda x, how=how: tuple(tt.median(x, **how)), label=label, ulps=0)
     row("nanmedian", wrap(lower_median, **how), "apart", REDUCED, lambda x, how=how: tuple(tt.nanmedian(x, **how)), label=label, ulps=0, nan=())
-    row("mode", wrap(most_frequent, **how), "apart", (*MORE, ((1, 1),)), lambda x, how=how: tuple(tt.mode(x, **how)), label=label, ulps=0, nan=())
+    row("mode", wrap(most_frequent, **how), "apart", (*MORE, ((1, 1),)), lambda x, how=how: tuple(tt.mode(x, **how)), label=label, ulps=0)
     row("mode", wrap(most_frequent, **how), "small", (*MORE, ((1, 1),)), lambda x, how=how: tuple(tt.mode(detached(x), **how)), label=f"{label} ties", ulps=0)
 for label, how in (("all", {}), ("dim", {"dim": 1}), ("keep", {"dim": 0, "keepdim": True}), ("keep all", {"keepdim": True})):
     for q in (0.3, [0.0, 0.25, 1.0]):

@@ -127,15 +127,17 @@ def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
 
 @op
 def logaddexp2(x: Array, y: Array) -> Any:
-    """log2(2^x + 2^y), broadcast, without overflow; equal infinities stay. Gradient: as logaddexp's of x log 2 and y log 2."""
+    """log2(2^x + 2^y), broadcast, without overflow; equal infinities stay. Gradient: g / (1 + 2^(y - x)) to x, g / (1 + 2^(x - y))
+    to y (half each at equal infinities)."""
     x, y = _floats("logaddexp2", x, y)
     return add(maximum(x, y), mul(log1p(exp2(neg(abs(_difference(x, y))))), 1 / LN2))
 
 
 @logaddexp2.rule
 def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
-    d = mul(_difference(x, y), LN2)
-    return grad_mul(g, sigmoid(d)) if needs[0] else None, grad_mul(g, sigmoid(neg(d))) if needs[1] else None
+    d = _difference(x, y)  # sigmoid(d log 2) would round the product
+    dx = grad_div(g, add(exp2(neg(d)), 1.0)) if needs[0] else None
+    return dx, grad_div(g, add(exp2(d), 1.0)) if needs[1] else None
 
 
 @op

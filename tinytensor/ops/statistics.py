@@ -11,7 +11,7 @@ from ..op import Array, op
 from ..tensor import Tensor
 from .elementary import lerp
 from .index import getitem
-from .pointwise import add, cast, clamp, div, eq, mul, sqrt, sub, where
+from .pointwise import add, cast, clamp, div, eq, logical_and, logical_or, mul, ne, sqrt, sub, where
 from .product import matmul
 from .promotion import array_of
 from .reduction import Dim, ValuesIndices, _along, amax, amin, mean, normalized_dims, std, sum, var
@@ -56,7 +56,8 @@ def _middle(name: str, skip: bool) -> Any:
 
     @made.rule
     def _(g: Any, x: Any, out: Any) -> Any:
-        hit = cast(eq(x, out), g.dtype)
+        both_nan = logical_and(ne(x, x), ne(out, out))
+        hit = cast(logical_or(eq(x, out), both_nan), g.dtype)
         return mul(div(hit, sum(hit)), g)
 
     return made
@@ -83,7 +84,8 @@ def nanmedian(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
 
 @op
 def _mode_index(x: Array, dim: int) -> Any:
-    """The last index of the smallest of the most frequent elements along dim, kept as 1 -> int64."""
+    """The last index of the smallest of the most frequent elements along dim (of the first NaN, where there is one), kept as 1
+    -> int64."""
     a = np.moveaxis(x, dim, -1)
     order = np.argsort(a, axis=-1, kind="stable")
     s = np.take_along_axis(a, order, -1)
@@ -94,11 +96,12 @@ def _mode_index(x: Array, dim: int) -> Any:
     found = np.take_along_axis(
         order, run.argmax(-1)[..., None], -1
     )  # the first longest run is there at its last element
-    return np.moveaxis(found, -1, dim)
+    nan = a != a
+    return np.moveaxis(np.where(nan.any(-1, keepdims=True), nan.argmax(-1)[..., None], found), -1, dim)
 
 
 def mode(x: Array, dim: int = -1, keepdim: bool = False) -> ValuesIndices:
-    """The most frequent element along dim, the smallest of several, and its last index. Gradient: to the returned index.
+    """The most frequent element along dim, the smallest of several, and its last index; NaN where there is one. Gradient: to the returned index.
     ValueError along a dim of no elements."""
     return _along(x, dim, keepdim, lambda x, d, _: _mode_index(x, d), amax, "mode")
 
