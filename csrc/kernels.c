@@ -43,6 +43,8 @@ const tt_kernels NAME2(TT_ISA) = {
 #define sin_row_f64 sin_any_row_f64
 #define cos_row_f32 cos_any_row_f32
 #define cos_row_f64 cos_any_row_f64
+#define tan_row_f32 tan_any_row_f32
+#define tan_row_f64 tan_any_row_f64
 #include "ops.def"
     },
 #define REDUCE(what) {[TT_SUM] = BOTH(sum_##what), [TT_PROD] = BOTH(prod_##what), [TT_MAX] = BOTH(max_##what), [TT_MIN] = BOTH(min_##what), [TT_SUMSQ] = BOTH(sumsq_##what)

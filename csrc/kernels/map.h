@@ -32,7 +32,7 @@
 #undef TERNARY
 #undef SELECT
 
-/* The vector sin and cos are right below VM_TRIG_LIMIT; beyond it a lane is worked out again by exact reduction. */
+/* The vector sin, cos and tan are right below VM_TRIG_LIMIT; beyond it a lane is worked out again by exact reduction. */
 #define TRIG(name)                                                                                                       \
     ROW(name##_any_row) {                                                                                                \
         const real *x = a;                                                                                               \
@@ -50,6 +50,7 @@
     }
 TRIG(sin)
 TRIG(cos)
+TRIG(tan)
 #undef TRIG
 #undef LOOP
 #undef ROW

@@ -14,6 +14,9 @@ TT_INLINE real F(sign_f)(real x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 TT_INLINE real F(exp_f)(real x) { return VM(exp)(x); }
 
 TT_INLINE real F(log_f)(real x) { return VM(log)(x); }
+TT_INLINE real F(log2_f)(real x) { return VM(log2)(x); }
+TT_INLINE real F(log10_f)(real x) { return VM(log10)(x); }
+TT_INLINE real F(exp2_f)(real x) { return VM(exp2)(x); }
 
 TT_INLINE real F(log1p_f)(real x) { return VM(log1p)(x); }
 TT_INLINE real F(log1p_df)(real g, real x, real y) { (void)y; return F(stopped)(g, g / (1 + x)); }
@@ -35,6 +38,12 @@ TT_INLINE real F(reciprocal_df)(real g, real x, real y) { (void)x; return F(stop
 
 TT_INLINE real F(sin_f)(real x) { return VM(sin)(x); }
 TT_INLINE real F(cos_f)(real x) { return VM(cos)(x); }
+TT_INLINE real F(tan_f)(real x) { return VM(tan)(x); }
+TT_INLINE real F(asin_f)(real x) { return VM(asin)(x); }
+TT_INLINE real F(acos_f)(real x) { return VM(acos)(x); }
+TT_INLINE real F(atan_f)(real x) { return VM(atan)(x); }
+TT_INLINE real F(sinh_f)(real x) { return VM(sinh)(x); }
+TT_INLINE real F(cosh_f)(real x) { return VM(cosh)(x); }
 
 TT_INLINE real F(tanh_f)(real x) { return VM(tanh)(x); }
 TT_INLINE real F(tanh_df)(real g, real x, real y) { (void)x; return g * FMA(-y, y, 1); }
@@ -47,6 +56,8 @@ TT_INLINE real F(erf_df)(real g, real x, real y) {
     (void)y;
     return g * ((real)1.12837916709551257390 * VM(exp)(-x * x));
 }
+
+TT_INLINE real F(erfc_f)(real x) { return VM(erfc)(x); }
 
 /* 0 at the kink; the sign of the value tells the sign of the input, so only the value is kept */
 TT_INLINE real F(relu_f)(real x) { return x < 0 ? 0 : x; }

@@ -152,6 +152,11 @@ def wrap(f: Callable[..., Any], **kwargs: Any) -> Callable[..., Any]:
     return lambda *a: f(*a, **kwargs)
 
 
+def detached(x: Any) -> Any:
+    """A Tensor without history; an array as it is."""
+    return x.detach() if isinstance(x, tt.Tensor) else x
+
+
 # ---------------------------------------------------------------------------------------------- arithmetic, two inputs
 elementwise("add", np.add, "any any", ulps=0.5)
 elementwise("add", lambda x, y: x + 2.5 * y, "any any", wrap(tt.add, alpha=2.5), label="alpha", scale=8)

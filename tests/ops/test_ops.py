@@ -293,4 +293,4 @@ def test_ops_without_gradient_record_nothing(r: Row) -> None:
     result = r.call(*made, **r.kwargs)
     if r.name in ("norm", "where", "dropout"):
         return
-    assert [o.requires_grad for o in (result if isinstance(result, (tuple, list)) else [result])] == [False]
+    assert not any(o.requires_grad for o in (result if isinstance(result, (tuple, list)) else [result]))

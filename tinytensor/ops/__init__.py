@@ -12,6 +12,8 @@ from ..tensor import Tensor, check_dtype
 from . import (
     activation,
     attention,
+    cumulative,
+    elementary,
     embedding,
     index,
     inplace,
@@ -24,12 +26,13 @@ from . import (
     product,
     reduction,
     shape,
+    statistics,
 )
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
     "clamp maximum minimum where eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf "
-    "isfinite bitwise_and bitwise_or bitwise_xor bitwise_not",
+    "isfinite bitwise_and bitwise_or bitwise_xor bitwise_not trunc floor_divide",
     reduction: "sum mean prod amax amin max min argmax argmin var std norm all any",
     product: "matmul mm mv bmm dot outer linear",
     shape: "reshape view permute transpose t squeeze unsqueeze flatten ravel unflatten broadcast_to expand expand_as clone "
@@ -46,6 +49,11 @@ _ROOMS = {
     normalization: "layer_norm rms_norm batch_norm group_norm instance_norm normalize cosine_similarity pairwise_distance",
     attention: "scaled_dot_product_attention",
     embedding: "embedding",
+    elementary: "log2 log10 exp2 logaddexp logaddexp2 xlogy float_power logit erfc tan asin acos atan hypot atan2 rad2deg deg2rad "
+    "sinh cosh asinh acosh atanh floor ceil round frac fmod remainder copysign signbit isposinf isneginf heaviside "
+    "nan_to_num clamp_min clamp_max positive isclose allclose equal lerp addmm baddbmm addcmul addcdiv",
+    statistics: "median nanmedian mode quantile nanquantile nansum nanmean count_nonzero std_mean var_mean aminmax cov corrcoef",
+    cumulative: "cumsum cumprod logcumsumexp cummax cummin diff trapezoid cumulative_trapezoid",
 }
 PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
@@ -55,16 +63,19 @@ PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] 
     pointwise.div,
 )
 PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointwise.abs, pointwise.neg
+PUBLIC["fix"], PUBLIC["sgn"] = pointwise.trunc, pointwise.sign
+PUBLIC.update({f"arc{name}": PUBLIC[f"a{name}"] for name in ("sin", "cos", "tan", "tan2", "sinh", "cosh", "tanh")})
 globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]
 
 _NOT_METHODS = {
     "alpha_dropout", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cat", "celu", "concat",
-    "cosine_similarity", "cross_entropy", "dropout", "dropout1d", "dropout2d", "elu", "embedding", "gelu", "glu",
-    "group_norm", "gumbel_softmax", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "kl_div", "layer_norm",
-    "leaky_relu", "linear", "logsigmoid", "maxout", "mish", "mse_loss", "nll_loss", "normalize", "one_hot",
-    "pairwise_distance", "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "silu", "softmin",
-    "softplus", "softshrink", "softsign", "stack", "tanhshrink", "threshold", "where",
+    "cosine_similarity", "cross_entropy", "cumulative_trapezoid", "dropout", "dropout1d", "dropout2d", "elu",
+    "embedding", "gelu", "glu", "group_norm", "gumbel_softmax", "hardsigmoid", "hardswish", "hardtanh", "instance_norm",
+    "kl_div", "layer_norm", "leaky_relu", "linear", "logsigmoid", "maxout", "mish", "mse_loss", "nll_loss", "normalize",
+    "one_hot", "pairwise_distance", "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "silu",
+    "softmin", "softplus", "softshrink", "softsign", "stack", "std_mean", "tanhshrink", "threshold", "trapezoid",
+    "var_mean", "where",
 }  # fmt: skip
 
 
@@ -100,7 +111,8 @@ def _attach() -> None:
         if name not in _NOT_METHODS and not name.endswith("_loss"):
             setattr(Tensor, name, function)
     operators = {
-        "pow": pointwise.pow, "rpow": pointwise.rpow, "matmul": product.matmul,
+        "floordiv": pointwise.floor_divide, "rfloordiv": elementary.rfloor_divide, "mod": elementary.remainder,
+        "rmod": elementary.rremainder, "pow": pointwise.pow, "rpow": pointwise.rpow, "matmul": product.matmul,
         "rmatmul": product.rmatmul, "neg": pointwise.neg, "abs": pointwise.abs, "invert": pointwise.bitwise_not,
         "and": pointwise.bitwise_and, "rand": pointwise.bitwise_and, "or": pointwise.bitwise_or, "ror": pointwise.bitwise_or,
         "xor": pointwise.bitwise_xor, "rxor": pointwise.bitwise_xor, "lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge,

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _kernels
 from ..op import Array, op
-from ..tensor import Tensor, check_dtype
+from ..tensor import Tensor, check_dtype, get_default_dtype
 from .promotion import array_of, as_float, binary, cast_to, result_type, ternary, unary
 
 K = _kernels.OPS
@@ -96,9 +96,81 @@ def _(u: Any, g: Any, d: Any, needs: Any) -> Any:
     return grad_div(u, d) if needs[0] else None, neg(grad_div(grad_div(grad_mul(g, u), d), d)) if needs[1] else None
 
 
-def div(x: Array, y: Array) -> Tensor:
-    """x / y, broadcast; integers become floats; a division by zero gives inf or NaN. Gradient: g / y to x, -g x / y^2 to y."""
-    return _div(x, y)
+def exact(name: str, function: Any, x: Any, y: Any, kinds: str = "iuf") -> Any:
+    """A NumPy function of two whose result can be one only (no rounding of its own), in the dtype that x and y promote to; a
+    dtype outside `kinds` becomes the default float. ZeroDivisionError where integers are divided by 0; TypeError for bools."""
+    dtype = result_type(x, y)
+    if dtype.kind == "b" and "i" in kinds:
+        raise TypeError(f"{name}: bool tensors have no {name}; use .to(tt.int64)")
+    if dtype.kind not in kinds:
+        dtype = get_default_dtype()
+    a, b = (np.asarray(v, dtype) if isinstance(v, (bool, int, float)) else cast_to(v, dtype, name) for v in (x, y))
+    if dtype.kind != "f" and not b.all():
+        raise ZeroDivisionError(f"{name}: an integer divided by 0; floats give inf or NaN")
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        raise ValueError(f"{name}: shapes {a.shape} and {b.shape} cannot be broadcast") from None
+    out = _kernels.empty(shape, dtype)
+    with np.errstate(all="ignore"):
+        function(a, b, out=out)
+    return out
+
+
+@op
+def trunc(x: Array) -> Any:
+    """x without its fraction: the next whole number towards 0; integers stay. Gradient: 0."""
+    return rounded("trunc", np.trunc, x)
+
+
+@trunc.rule
+def _(g: Any) -> Any:
+    return mul(g, 0.0)
+
+
+def rounded(name: str, function: Any, x: Any) -> Any:
+    """One of NumPy's roundings to whole numbers, which are exact; integers and bools are copied."""
+    a = array_of(x, name)
+    out = _kernels.empty(a.shape, a.dtype)
+    if a.dtype.kind == "f":
+        function(a, out=out)
+    else:
+        np.copyto(out, a)
+    return out
+
+
+@op
+def floor_divide(x: Array, y: Array) -> Any:
+    """The largest whole number not above x / y, broadcast, free of the rounding of x / y; integers stay integers. Gradient: 0.
+    ZeroDivisionError for an integer over 0; a float over 0 gives inf or NaN."""
+    return exact("floor_divide", np.floor_divide, x, y)
+
+
+@floor_divide.rule
+def _(g: Any, needs: Any) -> Any:
+    return mul(g, 0.0) if needs[0] else None, mul(g, 0.0) if needs[1] else None
+
+
+@op
+def _integer_quotient(x: Array, y: Array) -> Any:
+    """x / y of integers, towards 0."""
+    q = exact("div", np.floor_divide, x, y)
+    return q + ((q < 0) & (exact("div", np.remainder, x, y) != 0))
+
+
+def div(x: Array, y: Array, *, rounding_mode: str | None = None) -> Tensor:
+    """x / y, broadcast; integers become floats; a division by zero gives inf or NaN. Gradient: g / y to x, -g x / y^2 to y.
+
+    rounding_mode: "trunc" rounds towards 0 and "floor" down (floor_divide); integers stay integers, and the gradient is 0.
+    ValueError for another mode; ZeroDivisionError for an integer over 0 where it is rounded."""
+    if rounding_mode is None:
+        return _div(x, y)
+    if rounding_mode == "floor":
+        return floor_divide(x, y)
+    if rounding_mode != "trunc":
+        raise ValueError(f"div: rounding_mode must be None, 'trunc' or 'floor', got {rounding_mode!r}")
+    kinds = {np.asarray(v._data if isinstance(v, Tensor) else v).dtype.kind for v in (x, y)}
+    return trunc(_div(x, y)) if "f" in kinds else _integer_quotient(x, y)
 
 
 def _integer_power(x: Any, y: Any) -> Any:
@@ -543,7 +615,7 @@ def erf_grad(g: Array, x: Array) -> Any:
 @erf_grad.rule
 def _(u: Any, g: Any, x: Any) -> Any:
     d = erf_grad(u, x)
-    return d, mul(mul(d, g), mul(x, -2.0))
+    return d, grad_mul(mul(d, g), mul(x, -2.0))
 
 
 @op
