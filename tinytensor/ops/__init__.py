@@ -9,7 +9,22 @@ import numpy as np
 
 from .._tape import set_operators
 from ..tensor import Tensor, check_dtype
-from . import activation, index, inplace, join, loss, pointwise, product, reduction, shape
+from . import (
+    activation,
+    bits,
+    contraction,
+    index,
+    inplace,
+    join,
+    loss,
+    order,
+    pointwise,
+    product,
+    rearrange,
+    reduction,
+    scattering,
+    shape,
+)
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
@@ -20,6 +35,14 @@ _ROOMS = {
     shape: "reshape view permute transpose t squeeze unsqueeze flatten ravel unflatten broadcast_to expand expand_as clone contiguous",
     join: "cat concat stack narrow split chunk",
     index: "gather take_along_dim index_select scatter_add masked_fill one_hot",
+    rearrange: "flip fliplr flipud roll rot90 repeat tile repeat_interleave pad select unbind unfold movedim moveaxis swapaxes swapdims "
+    "view_as reshape_as diagonal diag diag_embed trace tril triu broadcast_tensors meshgrid cartesian_prod atleast_1d atleast_2d "
+    "atleast_3d hstack vstack dstack column_stack block_diag tensor_split hsplit vsplit dsplit",
+    scattering: "masked_select nonzero argwhere take put index_add index_copy index_fill index_put scatter scatter_reduce masked_scatter "
+    "bincount isin",
+    order: "sort argsort msort topk kthvalue unique unique_consecutive searchsorted bucketize",
+    contraction: "einsum tensordot inner vdot kron cross",
+    bits: "bitwise_left_shift bitwise_right_shift gcd lcm",
     activation: "relu leaky_relu elu selu gelu silu softplus softmax log_softmax logsumexp dropout",
     loss: "cross_entropy nll_loss mse_loss",
 }
@@ -34,7 +57,9 @@ PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointw
 globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]
 
-_NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus"}  # fmt: skip
+_NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus",
+                "pad", "broadcast_tensors", "meshgrid", "cartesian_prod", "atleast_1d", "atleast_2d", "atleast_3d", "hstack", "vstack",
+                "dstack", "column_stack", "block_diag", "searchsorted", "bucketize", "einsum", "tensordot"}  # fmt: skip
 
 
 def to(self: Tensor, dtype: Any = None) -> Tensor:
@@ -75,6 +100,7 @@ def _attach() -> None:
         "xor": pointwise.bitwise_xor, "rxor": pointwise.bitwise_xor, "lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge,
         "eq": pointwise.eq, "ne": pointwise.ne, "iadd": inplace.add_, "isub": inplace.sub_, "imul": inplace.mul_, "itruediv": inplace.div_,
         "ipow": inplace.pow_, "getitem": getitem, "setitem": inplace.setitem,
+        "lshift": bits.bitwise_left_shift, "rlshift": bits.rlshift, "rshift": bits.bitwise_right_shift, "rrshift": bits.rrshift,
     }  # fmt: skip
     set_operators(pointwise._add, pointwise._sub, pointwise.mul, pointwise._div)
     for name, function in operators.items():
@@ -82,6 +108,8 @@ def _attach() -> None:
     Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]
     for name in ("add_", "sub_", "mul_", "div_", "pow_", "clamp_", "copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
+    for name, method in scattering.IN_PLACE.items():
+        setattr(Tensor, name, method)
     for name, dtype in (
         ("float", "float32"),
         ("double", "float64"),
