@@ -113,7 +113,7 @@ def _pair(x: Any, a: Labels, y: Any, b: Labels, kept: set[Any]) -> tuple[Any, La
 
 
 def _contracted(operands: list[Any], names: list[Labels], result: Labels) -> Any:
-    """All operands, two at a time: next those whose product is smallest against what it replaces."""
+    """All operands, two at a time: next those whose product takes the fewest multiplications (of equals: the smallest)."""
     operands, names = list(operands), list(names)
     while len(operands) > 1:
         best = None
@@ -121,7 +121,7 @@ def _contracted(operands: list[Any], names: list[Labels], result: Labels) -> Any
             kept = set(result).union(*(n for k, n in enumerate(names) if k not in (i, j)))
             size = {**dict(zip(names[i], operands[i].shape)), **dict(zip(names[j], operands[j].shape))}
             made = math.prod(n for v, n in size.items() if v in kept)
-            cost = made - math.prod(operands[i].shape) - math.prod(operands[j].shape)
+            cost = math.prod(size.values()), made
             if best is None or cost < best[0]:
                 best = cost, i, j, kept
         assert best is not None

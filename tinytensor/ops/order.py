@@ -128,7 +128,7 @@ def _searchsorted(sequence: Array, values: Array, right: bool) -> Any:
         return np.asarray(np.searchsorted(s, v, side), np.int64)
     if s.ndim == 0 or s.shape[:-1] != v.shape[:-1]:
         raise ValueError(
-            f"searchsorted: expected a vector, or values of shape {s.shape[:-1]} + (n,), got {s.shape} and {v.shape}"
+            f"searchsorted: expected a vector, or input of shape {s.shape[:-1]} + (n,) for a sequence {s.shape}, got {v.shape}"
         )
     out = np.empty(v.shape, np.int64)
     for at in np.ndindex(*s.shape[:-1]):
@@ -137,16 +137,16 @@ def _searchsorted(sequence: Array, values: Array, right: bool) -> Any:
 
 
 def searchsorted(
-    sorted_sequence: Array, values: Array, *, right: bool = False, side: str | None = None, sorter: Array | None = None
+    sorted_sequence: Array, input: Array, *, right: bool = False, side: str | None = None, sorter: Array | None = None
 ) -> Tensor:
-    """Where values would have to be put in along the last dimension of an ascending sequence (n,), or (..., n) with values
+    """Where elements of input would have to be put in along the last dimension of an ascending sequence (n,), or (..., n) with input
     (..., m), to keep it so: before equals, or (right, side="right") behind them -> int64 in the shape of values. sorter: the
     indices that sort the sequence. No gradient."""
     if side not in (None, "left", "right") or (right and side == "left"):
         raise ValueError(f"searchsorted: side must be left or right, and not against right={right}, got {side!r}")
     if sorter is not None:
         sorted_sequence = take_along_dim(sorted_sequence, sorter, -1)
-    return _searchsorted(sorted_sequence, values, right or side == "right")
+    return _searchsorted(sorted_sequence, input, right or side == "right")
 
 
 def bucketize(x: Array, boundaries: Array, *, right: bool = False) -> Tensor:

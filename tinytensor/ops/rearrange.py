@@ -272,7 +272,8 @@ def _(u: Any, d: int, size: int, step: int) -> Any:
 
 def unfold(x: Array, dimension: int, size: int, step: int) -> Tensor:
     """All windows of `size` elements along a dimension, `step` apart, as a new last dimension: (..., n, ...) -> (...,
-    (n - size) // step + 1, ..., size). A read-only view. Gradient: what windows share adds up, in one order."""
+    (n - size) // step + 1, ..., size). A read-only view (of memory from elsewhere with gaps, a copy). Gradient: what windows
+    share adds up, in one order. ValueError where no window fits."""
     d = one_dim("unfold", x.ndim, dimension)
     if not 0 < size <= x.shape[d] or step <= 0:
         raise ValueError(

@@ -16,7 +16,7 @@ from . import index as indexing
 from .index import _bounds, _integers, _mesh, _scatter_add, getitem, masked_fill, plain_index, scatter_add
 from .inplace import _check, _write
 from .join import cat
-from .pointwise import cast, div, eq, mul
+from .pointwise import cast, div, eq, grad_mul, mul
 from .promotion import array_of
 from .rearrange import broadcast_shapes, unbind
 from .reduction import prod
@@ -188,7 +188,8 @@ def _scatter_extreme(x: Array, src: Array, mesh: Any, largest: bool, include_sel
         kind = np.finfo(out.dtype) if out.dtype.kind == "f" else np.iinfo(out.dtype)
         worst: Any = kind.min if largest else kind.max
         out[mesh] = (-math.inf if largest else math.inf) if out.dtype.kind == "f" else worst
-    (np.maximum if largest else np.minimum).at(out, mesh, src)
+    with np.errstate(invalid="ignore"):  # NaN is meant
+        (np.maximum if largest else np.minimum).at(out, mesh, src)
     return out
 
 
@@ -200,8 +201,8 @@ def _(g: Any, x: Any, src: Any, out: Any, mesh: Any, include_self: bool, needs: 
     theirs = cast(eq(src, getitem(out, mesh)), g.dtype)
     equals = _scatter_add(mine, theirs, mesh)
     return (
-        mul(g, div(mine, equals)) if needs[0] else None,
-        mul(getitem(g, mesh), div(theirs, getitem(equals, mesh))) if needs[1] else None,
+        grad_mul(g, div(mine, equals)) if needs[0] else None,
+        grad_mul(getitem(g, mesh), div(theirs, getitem(equals, mesh))) if needs[1] else None,
     )
 
 
@@ -228,6 +229,8 @@ def scatter_reduce(x: Array, dim: int, index: Array, src: Array, reduce: str, *,
     value with include_self. Gradient: as that of the reduction over what goes to one place; equal extremes share alike."""
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise ValueError(f"scatter_reduce: expected reduce sum, prod, mean, amax or amin, got {reduce!r}")
+    if x.dtype.kind == "b":
+        raise TypeError("scatter_reduce: expected a tensor of numbers, got bool; use .to(tt.int64)")
     mesh, part = _scattered("scatter_reduce", x, dim, index, src)
     if reduce in ("amax", "amin"):
         return _scatter_extreme(x, part, mesh, reduce == "amax", include_self)
