@@ -41,16 +41,19 @@ def _places(shape: tuple[int, ...], mesh: Any) -> Any:
     return np.arange(math.prod(shape), dtype=np.int64).reshape(shape)[mesh]
 
 
-def _last(places: Any) -> Any:
-    """Positions in a vector of places where each place is named for the last time; None where none is named twice."""
-    named, first = np.unique(places[::-1], return_index=True)
-    return None if len(named) == len(places) else np.sort(len(places) - 1 - first)
+def _last(places: Any, size: int) -> Any:
+    """Positions in a vector of places below size where each is named for the last time; None where none is named twice."""
+    named = np.zeros(size, bool)
+    named[places] = True
+    if np.count_nonzero(named) == len(places):
+        return None
+    return np.sort(len(places) - 1 - np.unique(places[::-1], return_index=True)[1])
 
 
 def _written(x: Any, src: Any, mesh: Any) -> Any:
     """x with src at mesh; the gradient goes to the values that stayed alone."""
     places = _places(tuple(x.shape), mesh)
-    kept = _last(places.reshape(-1))
+    kept = _last(places.reshape(-1), math.prod(x.shape))
     if kept is None:
         return indexing.index_put(x, src, mesh)
     flat = indexing.index_put(_flat(x), getitem(_flat(src), kept), places.reshape(-1)[kept])
