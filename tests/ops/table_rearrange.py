@@ -82,6 +82,7 @@ for size, step, d in ((2, 1, 0), (2, 2, 0), (3, 1, -1), (1, 2, 1)):
 row("unfold_grad", overlapped, "any", (((2, 3, 3),), ((0, 3, 3),)), lambda g: rearrange._unfold_grad(g, (g.shape[0], 5), 1, 3, 1), scale=6)
 row("movedim", lambda x: np.moveaxis(x, 0, -1), "any", (((2, 3, 4),), ((3, 4),), ((0, 1),)), wrap(tt.movedim, source=0, destination=-1), ulps=0)
 row("movedim", lambda x: np.moveaxis(x, (0, 2), (1, 0)), "any", (((2, 3, 4),),), wrap(tt.movedim, source=(0, 2), destination=(1, 0)), ulps=0, label="two")
+row("swapaxes", lambda x: x.swapaxes(0, -1), "any", (((2, 3, 4),), ((1,),), ((0, 2),)), wrap(tt.swapaxes, axis0=0, axis1=-1), ulps=0)
 row("view_as", lambda x: x.reshape(2, 6), "any", (((3, 4),), ((12,),)), lambda x: tt.view_as(tt.contiguous(x), np.zeros((2, 6))), ulps=0)
 row("reshape_as", lambda x: x.reshape(2, 6), "any", (((3, 4),), ((12,),)), lambda x: tt.reshape_as(x, np.zeros((2, 6))), ulps=0)
 for offset in (0, 1, -2, 5):

@@ -16,7 +16,7 @@ from .join import cat, narrow, stack
 from .reduction import sum
 from .shape import broadcast_to, clone, one_dim, permute, reshape, transpose, view
 
-swapaxes = swapdims = transpose
+swapdims = transpose
 
 
 def _listed(values: tuple[Any, ...], named: Any = None) -> tuple[Any, ...]:
@@ -296,6 +296,11 @@ def movedim(x: Array, source: Any, destination: Any) -> Tensor:
 
 
 moveaxis = movedim
+
+
+def swapaxes(x: Array, axis0: int, axis1: int) -> Tensor:
+    """transpose, with NumPy's names of its arguments."""
+    return transpose(x, axis0, axis1)
 
 
 def view_as(x: Array, other: Array) -> Tensor:
