@@ -24,12 +24,16 @@ from .creation import (
     full,
     full_like,
     linspace,
+    logspace,
     ones,
     ones_like,
     tensor,
+    tril_indices,
+    triu_indices,
     zeros,
     zeros_like,
 )  # fmt: skip
+from .ops.rearrange import broadcast_shapes
 from .random import Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
 from .serialize import load, save
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -52,9 +56,9 @@ def numel(x: Tensor) -> int:
 
 globals().update(ops.PUBLIC)
 __all__ = [
-    "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "data", "double", "empty", "empty_like", "enable_grad", "eye", "float32",
+    "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "broadcast_shapes", "data", "double", "empty", "empty_like", "enable_grad", "eye", "float32",
     "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_num_threads", "initial_seed", "int64", "is_grad_enabled", "is_tensor",
-    "linspace", "load", "long", "manual_seed", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
+    "linspace", "load", "logspace", "long", "manual_seed", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
     "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_flush_denormal", "set_grad_enabled", "set_num_threads", "show_config", "tensor",
-    "threads", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
+    "threads", "tril_indices", "triu_indices", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
 ]  # fmt: skip

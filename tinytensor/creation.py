@@ -130,6 +130,27 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, require
     return _finished(np.linspace(start, end, steps, dtype=np.float64).astype(d), requires_grad)
 
 
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` numbers from base^start to base^end, both included, their logarithms evenly spaced."""
+    if steps < 0:
+        raise ValueError(f"logspace: expected steps >= 0, got {steps}")
+    d = get_default_dtype() if dtype is None else check_dtype(dtype, "logspace")
+    powers = [math.pow(base, e) for e in np.linspace(start, end, steps, dtype=np.float64).tolist()]
+    return _finished(np.array(powers, np.float64).astype(d), requires_grad)
+
+
+def tril_indices(row: int, col: int, offset: int = 0) -> Tensor:
+    """Rows and columns of the elements of a (row, col) matrix on and below a diagonal, in C order -> int64 (2, n)."""
+    return _finished(np.array(np.tril_indices(row, offset, col), np.int64), False)
+
+
+def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
+    """Rows and columns of the elements of a (row, col) matrix on and above a diagonal, in C order -> int64 (2, n)."""
+    return _finished(np.array(np.triu_indices(row, offset, col), np.int64), False)
+
+
 def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of (n, m)."""
     return _finished(

@@ -12,6 +12,8 @@ from ..tensor import Tensor, check_dtype
 from . import (
     activation,
     attention,
+    bits,
+    contraction,
     cumulative,
     elementary,
     embedding,
@@ -22,9 +24,12 @@ from . import (
     loss,
     margin,
     normalization,
+    order,
     pointwise,
     product,
+    rearrange,
     reduction,
+    scattering,
     shape,
     statistics,
 )
@@ -54,6 +59,14 @@ _ROOMS = {
     "nan_to_num clamp_min clamp_max positive isclose allclose equal lerp addmm baddbmm addcmul addcdiv",
     statistics: "median nanmedian mode quantile nanquantile nansum nanmean count_nonzero std_mean var_mean aminmax cov corrcoef",
     cumulative: "cumsum cumprod logcumsumexp cummax cummin diff trapezoid cumulative_trapezoid",
+    rearrange: "flip fliplr flipud roll rot90 repeat tile repeat_interleave pad select unbind unfold movedim moveaxis swapaxes "
+    "swapdims view_as reshape_as diagonal diag diag_embed trace tril triu broadcast_tensors meshgrid cartesian_prod "
+    "atleast_1d atleast_2d atleast_3d hstack vstack dstack column_stack block_diag tensor_split hsplit vsplit dsplit",
+    scattering: "masked_select nonzero argwhere take put index_add index_copy index_fill index_put scatter scatter_reduce "
+    "masked_scatter bincount isin",
+    order: "sort argsort msort topk kthvalue unique unique_consecutive searchsorted bucketize",
+    contraction: "einsum tensordot inner vdot kron cross",
+    bits: "bitwise_left_shift bitwise_right_shift gcd lcm",
 }
 PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
@@ -69,13 +82,15 @@ globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]
 
 _NOT_METHODS = {
-    "alpha_dropout", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cat", "celu", "concat",
-    "cosine_similarity", "cross_entropy", "cumulative_trapezoid", "dropout", "dropout1d", "dropout2d", "elu",
-    "embedding", "gelu", "glu", "group_norm", "gumbel_softmax", "hardsigmoid", "hardswish", "hardtanh", "instance_norm",
-    "kl_div", "layer_norm", "leaky_relu", "linear", "logsigmoid", "maxout", "mish", "mse_loss", "nll_loss", "normalize",
-    "one_hot", "pairwise_distance", "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "silu",
-    "softmin", "softplus", "softshrink", "softsign", "stack", "std_mean", "tanhshrink", "threshold", "trapezoid",
-    "var_mean", "where",
+    "alpha_dropout", "atleast_1d", "atleast_2d", "atleast_3d", "batch_norm", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod", "cat", "celu",
+    "column_stack", "concat", "cosine_similarity", "cross_entropy", "cumulative_trapezoid", "dropout", "dropout1d",
+    "dropout2d", "dstack", "einsum", "elu", "embedding", "gelu", "glu", "group_norm", "gumbel_softmax", "hardsigmoid",
+    "hardswish", "hardtanh", "hstack", "instance_norm", "kl_div", "layer_norm", "leaky_relu", "linear", "logsigmoid",
+    "maxout", "meshgrid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "relu6",
+    "rms_norm", "rrelu", "scaled_dot_product_attention", "searchsorted", "selu", "silu", "softmin", "softplus",
+    "softshrink", "softsign", "stack", "std_mean", "tanhshrink", "tensordot", "threshold", "trapezoid", "var_mean",
+    "vstack", "where",
 }  # fmt: skip
 
 
@@ -118,6 +133,7 @@ def _attach() -> None:
         "xor": pointwise.bitwise_xor, "rxor": pointwise.bitwise_xor, "lt": pointwise.lt, "le": pointwise.le, "gt": pointwise.gt, "ge": pointwise.ge,
         "eq": pointwise.eq, "ne": pointwise.ne, "iadd": inplace.add_, "isub": inplace.sub_, "imul": inplace.mul_, "itruediv": inplace.div_,
         "ipow": inplace.pow_, "getitem": getitem, "setitem": inplace.setitem,
+        "lshift": bits.bitwise_left_shift, "rlshift": bits.rlshift, "rshift": bits.bitwise_right_shift, "rrshift": bits.rrshift,
     }  # fmt: skip
     set_operators(pointwise._add, pointwise._sub, pointwise.mul, pointwise._div)
     for name, function in operators.items():
@@ -125,6 +141,8 @@ def _attach() -> None:
     Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]
     for name in ("add_", "sub_", "mul_", "div_", "pow_", "clamp_", "copy_", "fill_", "zero_"):
         setattr(Tensor, name, getattr(inplace, name))
+    for name, method in scattering.IN_PLACE.items():
+        setattr(Tensor, name, method)
     for name, dtype in (
         ("float", "float32"),
         ("double", "float64"),
