@@ -25,7 +25,20 @@ from table import ROWS, Row
 import tinytensor as tt
 from tinytensor import _kernels
 from tinytensor.op import Op
-from tinytensor.ops import PUBLIC, activation, index, inplace, loss, pointwise, product, reduction, shape
+from tinytensor.ops import (
+    PUBLIC,
+    activation,
+    convolution,
+    index,
+    inplace,
+    linalg,
+    loss,
+    pointwise,
+    pooling,
+    product,
+    reduction,
+    shape,
+)
 
 each_row = pytest.mark.parametrize("r", ROWS, ids=lambda r: r.id)
 with_gradient = pytest.mark.parametrize("r", [r for r in ROWS if differentiable(r)], ids=lambda r: r.id)
@@ -71,7 +84,7 @@ def test_every_kernel_has_a_row_that_reaches_it(monkeypatch: pytest.MonkeyPatch)
 
 def ops() -> list[Op[...]]:
     """Every op there is."""
-    rooms = (activation, index, inplace, loss, pointwise, product, reduction, shape)
+    rooms = (activation, convolution, index, inplace, linalg, loss, pointwise, pooling, product, reduction, shape)
     return [v for room in rooms for v in vars(room).values() if isinstance(v, Op)]
 
 

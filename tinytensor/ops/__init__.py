@@ -9,7 +9,7 @@ import numpy as np
 
 from .._tape import set_operators
 from ..tensor import Tensor, check_dtype
-from . import activation, index, inplace, join, loss, pointwise, product, reduction, shape
+from . import activation, convolution, index, inplace, join, linalg, loss, pointwise, pooling, product, reduction, shape
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
@@ -22,6 +22,10 @@ _ROOMS = {
     index: "gather take_along_dim index_select scatter_add masked_fill one_hot",
     activation: "relu leaky_relu elu selu gelu silu softplus softmax log_softmax logsumexp dropout",
     loss: "cross_entropy nll_loss mse_loss",
+    convolution: "conv1d conv2d conv_transpose1d conv_transpose2d",
+    pooling: "max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d "
+    "adaptive_max_pool2d",
+    linalg: "det slogdet logdet inverse pinverse cholesky matrix_power",
 }
 PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
@@ -35,6 +39,7 @@ globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]
 
 _NOT_METHODS = {"where", "cat", "concat", "stack", "linear", "one_hot", "dropout", "cross_entropy", "nll_loss", "mse_loss", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus"}  # fmt: skip
+_NOT_METHODS.update(name for room in (convolution, pooling) for name in _ROOMS[room].split())
 
 
 def to(self: Tensor, dtype: Any = None) -> Tensor:
