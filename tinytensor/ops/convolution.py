@@ -18,7 +18,7 @@ from .reduction import sum
 from .shape import reshape
 
 ADD = _kernels.OPS["add"]
-SCRATCH = 1 << 25
+SCRATCH = 1 << 22  # what is still near when the product reads it
 """Bytes that the columns of one part of the batch may take (one sample's at least)."""
 Sizes = int | Sequence[int]
 
@@ -99,13 +99,16 @@ def overlap(cols: Any, w: Windows) -> Any:
     the other."""
     out = _kernels.empty((*cols.shape[:2], *w.room), cols.dtype)
     out.fill(0)
+    apart = all(s > d * (k - 1) for s, d, k in zip(w.stride, w.dilation, w.kernel))
+    moved = None if apart else _kernels.empty(out.shape, out.dtype)
     for i, (k, place) in enumerate(w.places()):
         slot: Any = (slice(None), slice(None), *k)
-        part = cols[slot]
-        if i == 0:
-            out[place] = part
-        elif part.size:
-            _kernels.map2(ADD, out[place], part, out[place])
+        if moved is None or i == 0:
+            out[place] = cols[slot]
+        elif out.size:
+            moved.fill(0)
+            moved[place] = cols[slot]
+            _kernels.map2(ADD, out, moved, out)  # several times as quick as adding to a strided part
     return out if w.room == w.size else np.ascontiguousarray(out[w.inside])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any
@@ -40,23 +41,22 @@ def _windows(
         c = (-(-free // s) if ceil_mode else free // s) + 1
         count.append(c - 1 if ceil_mode and (c - 1) * s >= n + b else c)  # a window starts in the input or before it
     w = Windows(size, kernel, steps, before, spread, tuple(count))
-    firsts = [_first_inside(w, i) for i in range(d)] if min(count) >= 1 else []
-    if not firsts or any((f >= n).any() for f, n in zip(firsts, size)):
+    ends = zip(_starts(w), _skipped(w), spread, kernel, size)
+    if min(count) < 1 or any(((skip >= k) | (start + skip * d >= n)).any() for start, skip, d, k, n in ends):
         raise ValueError(
             f"{name}: kernel {kernel}, stride {steps}, dilation {spread}, padding {before} leave a window without an element of the input {size}"
         )
     return w
 
 
-def _first_inside(w: Windows, i: int) -> Any:
-    """For each window along dimension i the place of its first element that is not in front of the input."""
-    start = np.arange(w.out[i]) * w.stride[i] - w.before[i]
-    return start + np.maximum(0, -(start // w.dilation[i])) * w.dilation[i]
+def _starts(w: Windows) -> list[Any]:
+    """Where each window starts, along each dimension: in front of the input below 0."""
+    return [np.arange(c) * s - b for c, s, b in zip(w.out, w.stride, w.before)]
 
 
-def _flat(places: list[Any], size: tuple[int, ...]) -> Any:
-    """Places along each dimension, as one grid of places in the flattened input."""
-    return np.asarray(np.ravel_multi_index(np.ix_(*places), size, mode="wrap"))
+def _skipped(w: Windows) -> list[Any]:
+    """How many of each window's elements lie in front of the input, along each dimension."""
+    return [np.maximum(0, -(start // d)) for start, d in zip(_starts(w), w.dilation)]
 
 
 # ----------------------------------------------------------------------------------------------------------------- max
@@ -66,23 +66,30 @@ def _max_indices(x: Array, windows: Any) -> Any:
     w = windows
     source = padded(_float("max_pool", x), w, -math.inf)
     best = np.full((*x.shape[:2], *w.out), -math.inf, x.dtype)
-    found = np.empty(best.shape, np.int64)
-    found[...] = _flat([_first_inside(w, i) for i in range(len(w.size))], w.size)
-    for k, place in w.places():
-        part = source[place]
-        better = (part > best) | (part != part)
-        at = [np.arange(c) * s - b + i * d for c, s, b, i, d in zip(w.out, w.stride, w.before, k, w.dilation)]
-        np.copyto(best, part, where=better)
-        np.copyto(found, _flat(at, w.size), where=better)  # what is outside is -inf, and never better
-    return found
+    which = np.empty(best.shape, np.int32)  # element of the kernel
+    which[...] = np.ravel_multi_index(np.ix_(*_skipped(w)), w.kernel)
+    steps = [math.prod(w.size[i + 1 :]) for i in range(len(w.size))]
+    moves = []
+    for i, (k, place) in enumerate(w.places()):
+        part = np.ascontiguousarray(source[place])
+        better = (part > best) | (part != part)  # what is outside is -inf, and never better
+        np.maximum(best, part, out=best)
+        np.maximum(which, better * np.int32(i), out=which)  # without a branch for each element
+        moves.append(sum(a * d * s for a, d, s in zip(k, w.dilation, steps)))
+    base = functools.reduce(np.add, np.ix_(*(start * s for start, s in zip(_starts(w), steps))))
+    return base + np.array(moves).take(which)
+
+
+def _flat(shape: tuple[int, ...], indices: Any) -> Any:
+    """Indices into the flattened last dimensions of (N, C, *size), as indices into all of it."""
+    rows = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *(1,) * (indices.ndim - 2))
+    return indices + rows * math.prod(shape[2:])
 
 
 @op
 def _pick(x: Array, indices: Any) -> Any:
     """x (N, C, *size) at indices (N, C, *out) into its flattened last dimensions."""
-    rows = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
-    flat = indices.reshape(*x.shape[:2], math.prod(indices.shape[2:]))
-    return _kernels.owned(np.take_along_axis(rows, flat, -1).reshape(indices.shape))
+    return _kernels.owned(x.reshape(x.size).take(_flat(x.shape, indices)))
 
 
 @_pick.rule
@@ -96,8 +103,7 @@ def max_pool_grad(g: Array, shape: Any, indices: Any) -> Any:
     out = _kernels.empty(shape, g.dtype)
     out.fill(0)
     if g.size:
-        rows = np.arange(shape[0] * shape[1]).reshape(*shape[:2], *(1,) * (g.ndim - 2)) * math.prod(shape[2:])
-        _kernels.scatter_add(out.reshape(-1), (indices + rows).reshape(-1), np.ascontiguousarray(g).reshape(-1))
+        _kernels.scatter_add(out.reshape(-1), _flat(shape, indices).reshape(-1), np.ascontiguousarray(g).reshape(-1))
     return out
 
 
@@ -170,7 +176,7 @@ def _window_sum(x: Array, windows: Any) -> Any:
     out = _kernels.empty((*x.shape[:2], *windows.out), x.dtype)
     out[...] = source[first]
     for _, place in others:
-        _kernels.map2(ADD, out, source[place], out)
+        _kernels.map2(ADD, out, np.ascontiguousarray(source[place]), out)
     return out
 
 
@@ -273,9 +279,14 @@ def adaptive_avg_pool_grad(g: Array, size: int, dim: int, bins: Any) -> Any:
     """Each g added to its stretch of dim, one stretch after the other."""
     out = _kernels.empty((*g.shape[:dim], size, *g.shape[dim + 1 :]), g.dtype)
     out.fill(0)
-    for i, b in enumerate(bins if g.size else ()):
-        part = out[_stretch(dim, *b)]
-        _kernels.map2(ADD, part, np.broadcast_to(g[_stretch(dim, i, i + 1)], part.shape), part)
+    done = 0
+    for i, (start, end) in enumerate(bins if g.size else ()):
+        part, up = out[_stretch(dim, start, end)], g[_stretch(dim, i, i + 1)]
+        if start >= done:
+            part[...] = up
+        else:
+            _kernels.map2(ADD, part, np.broadcast_to(up, part.shape), part)
+        done = end
     return out
 
 
