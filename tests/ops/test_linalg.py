@@ -105,6 +105,12 @@ def test_the_gradient_of_a_singular_determinant_is_its_cofactors() -> None:
         autograd.grad(g.sum(), zero)
 
 
+def test_an_overflow_is_inf_without_a_warning() -> None:
+    x = 1e30 * np.eye(3, dtype=np.float32)
+    assert tt.det(x) == math.inf
+    assert float(tt.slogdet(x).logabsdet) == pytest.approx(3 * math.log(1e30), rel=1e-6)
+
+
 def test_slogdet_and_logdet_at_their_edges() -> None:
     x = np.stack([np.zeros((2, 2)), np.diag([-2.0, 1.0]), np.eye(2)])
     assert [v.tolist() for v in L.slogdet(x)] == [[0, -1, 1], [-math.inf, math.log(2), 0]]

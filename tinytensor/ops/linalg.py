@@ -80,7 +80,8 @@ def _lapack(
     finite = np.isfinite(x).all((-2, -1))
     a = x if finite.all() else np.where(finite[..., None, None], x, np.eye(*x.shape[-2:], dtype=x.dtype))
     try:
-        result = function(a)
+        with np.errstate(all="ignore"):  # inf and NaN are results, as in every op
+            result = function(a)
     except np.linalg.LinAlgError:
         raise LinAlgError(f"linalg.{name}: {_which(probe or function, a)} {problem} (shape {x.shape})") from None
     found = [np.asarray(r) for r in (result if isinstance(result, tuple) else (result,))]
