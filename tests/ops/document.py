@@ -34,7 +34,7 @@ def functions() -> dict[str, Any]:
     """Every public op by the name that the page gives it."""
     found = {f"tt.{n}": f for n, f in PUBLIC.items()}
     for name in F.__all__:
-        if name not in PUBLIC:
+        if getattr(F, name) is not PUBLIC.get(name):
             found[f"F.{name}"] = getattr(F, name)
     linalg = getattr(tt, "linalg", None)
     for name in getattr(linalg, "__all__", ()):
@@ -44,9 +44,9 @@ def functions() -> dict[str, Any]:
 
 def rows_of(name: str, function: Any) -> list[Row]:
     """The rows that test an op: under its name, or under another name of the same function."""
-    bare = name.removeprefix("tt.").removeprefix("F.")
-    same = {n.removeprefix("tt.").removeprefix("F.") for n, f in functions().items() if f is function}
-    return [r for r in ROWS if r.name == bare or r.name in same]
+    same = {n for n, f in functions().items() if f is function} | {name}
+    bare = {n.removeprefix("tt.") if n.startswith("tt.") or n[2:] in PUBLIC else n[2:] for n in same}
+    return [r for r in ROWS if r.name in bare]
 
 
 def nodes_of(r: Row) -> list[str]:

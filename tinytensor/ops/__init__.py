@@ -14,6 +14,7 @@ from . import (
     attention,
     bits,
     contraction,
+    convolution,
     cumulative,
     elementary,
     embedding,
@@ -21,11 +22,13 @@ from . import (
     inplace,
     join,
     likelihood,
+    linalg,
     loss,
     margin,
     normalization,
     order,
     pointwise,
+    pooling,
     product,
     rearrange,
     reduction,
@@ -67,6 +70,10 @@ _ROOMS = {
     order: "sort argsort msort topk kthvalue unique unique_consecutive searchsorted bucketize",
     contraction: "einsum tensordot inner vdot kron cross",
     bits: "bitwise_left_shift bitwise_right_shift gcd lcm",
+    convolution: "conv1d conv2d conv_transpose1d conv_transpose2d",
+    pooling: "max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d "
+    "adaptive_max_pool2d",
+    linalg: "det slogdet logdet inverse pinverse cholesky matrix_power",
 }
 PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
