@@ -54,8 +54,8 @@ class FunctionCtx:
         """Keep inputs, outputs or other Tensors (or None) for backward, which finds them in `saved_tensors`.
 
         Inputs and outputs keep their history there, so that backward can be differentiated; other Tensors that forward made
-        have none, and backward with create_graph refuses them unless they are marked as not differentiable. TypeError for
-        what is no Tensor.
+        have none: a second derivative through them raises, unless they are marked as not differentiable. TypeError for what
+        is no Tensor.
         """
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
@@ -103,10 +103,10 @@ class FunctionCtx:
             return Tensor._made(array, node, saved.index)
         if saved.kind == _CONSTANT:
             if saved.index and mode.enabled and array.dtype.kind == "f":
-                raise RuntimeError(
-                    f"{self._name}: backward with create_graph needs the history of a saved tensor of shape {array.shape} that "
-                    "forward made: save inputs or outputs, or mark it with ctx.mark_non_differentiable if it is a constant"
+                lost = Node(
+                    _LOST, node.parents, node.slots, (self,), ((array.shape, array.dtype),), node.code, node.offset
                 )
+                return Tensor._made(array, lost, 0)
             return Tensor._new(array)
         parent: Any = saved.history
         slot = saved.index
@@ -162,10 +162,22 @@ def _rule(g: Any, ctx: FunctionCtx, node: Node) -> tuple[Any, ...]:
     return tuple([one if one is None or higher else one._data for one in found[:n]])
 
 
-def _op_named(name: str) -> Op[...]:
+def _no_rule(g: Any, ctx: FunctionCtx, node: Node) -> Any:
+    """The rule of a saved Tensor that forward made unrecorded: a gradient that comes here would be lost silently."""
+    raise RuntimeError(
+        f"{ctx._name} (made at {node.line}): a second derivative needs the history of a saved tensor of shape "
+        f"{node.outputs[0][0]} that forward made: save inputs or outputs, or mark it with ctx.mark_non_differentiable if it is "
+        "a constant"
+    )
+
+
+def _op_named(name: str, rule: Callable[..., Any] = _rule) -> Op[...]:
     op: Op[...] = Op(FunctionType(_applied.__code__, globals(), name), (), False, None)
-    op.rule(_rule)
+    op.rule(rule)
     return op
+
+
+_LOST = _op_named("saved_tensor", _no_rule)
 
 
 def _run(

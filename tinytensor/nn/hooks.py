@@ -138,7 +138,6 @@ class ModuleInput(Function):
     @staticmethod
     def forward(ctx: Any, passage: _Passage, *args: Any) -> Any:
         ctx.passage = passage
-        ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*[a for a in args if isinstance(a, Tensor) and not a.requires_grad])
         return args
 

@@ -94,9 +94,9 @@ class Module:
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the positional arguments are known; a Tensor or
-        tuple that it returns takes grad_input's place. Where no argument requires grad it is called with the gradients of the
-        outputs, and may replace nothing. With such a hook the arguments and outputs are views, which cannot be changed in
-        place."""
+        tuple that it returns takes grad_input's place. grad_input has zeros for Tensors that no gradient reached, None for what
+        is no Tensor. Where no argument requires grad it is called with the gradients of the outputs and Nones, and may replace
+        nothing. With such a hook the arguments and outputs are views, which cannot be changed in place."""
         return self._hook("backward_after", hook, prepend)
 
     def _hook(self, kind: str, entry: Any, prepend: bool) -> RemovableHandle:
