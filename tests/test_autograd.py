@@ -213,6 +213,18 @@ def test_hooks_of_a_leaf_run_in_order_on_what_the_one_before_made() -> None:
     assert (seen, x.grad.tolist()) == ([[30, 30]], [31, 31])
 
 
+def test_gradients_after_hooks_share_no_memory() -> None:
+    x, y, z, up = leaf(1, 2), leaf(3, 4), leaf(5, 6), tt.tensor([1.0, 1.0], dtype=tt.float64)
+    kept: list[tt.Tensor] = []
+    x.register_hook(lambda g: None)
+    y.register_hook(lambda g: up)
+    z.register_hook(kept.append)
+    (x + y + z).backward(up)
+    arrays = [t.numpy() for t in (x.grad, y.grad, z.grad, up)]
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
+    assert not np.shares_memory(z.grad.numpy(), kept[0].numpy())
+
+
 def test_a_handle_ends_with_its_block() -> None:
     x = leaf(1)
     y = x * 1

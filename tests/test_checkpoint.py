@@ -312,3 +312,16 @@ def test_nothing_of_a_checkpoint_is_a_cycle(no_collector: None) -> None:
         x.grad = None
         del y
         assert [r() for r in refs] == [None] * 3
+
+
+def test_a_long_chain_of_checkpoints_is_walked_and_freed_without_recursion() -> None:
+    def chain(x: tt.Tensor) -> tt.Tensor:
+        for _ in range(5_000):
+            x = checkpoint(tt.cos, x)
+        return x
+
+    x = leaf(0.5)
+    chain(x).backward()
+    assert abs(x.grad.item()) < 1e-300
+    y = chain(x)
+    del y

@@ -709,3 +709,16 @@ def test_functions_agree_with_pytorch() -> None:
 
     for got, want in zip(run(tt), run(torch)):
         np.testing.assert_allclose(got, want, rtol=1e-13)
+
+
+def test_a_long_chain_is_walked_and_freed_without_recursion() -> None:
+    x = leaf(1)
+    y = x
+    for _ in range(20_000):
+        y = Same.apply(y)
+    y.register_hook(lambda g: g * 0)
+    y.backward()
+    assert x.grad.tolist() == [0]
+    for _ in range(20_000):
+        y = Multiply.apply(y, y)
+    del y

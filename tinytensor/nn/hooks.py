@@ -92,9 +92,11 @@ class _Passage:
     def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments as what a backward hook watches."""
         self.inputs = len(args)
+        if not self.after:
+            return args
         passed: tuple[Any, ...] = ModuleInput.apply(self, *args)
         self.entered = any(isinstance(a, Tensor) and a.grad_fn is not None for a in passed)
-        return passed if self.entered and self.after else args
+        return passed if self.entered else args
 
     def leave(self, output: Any) -> Any:
         """The output, and the gradients that come to it, as what backward hooks watch."""
