@@ -244,3 +244,17 @@ def test_dropout_off_and_errors() -> None:
             F.dropout(x, p)
     with pytest.raises(TypeError, match="expected a float tensor, got int64"):
         F.dropout(tt.tensor([1]), 0.5)
+
+
+def test_fork_rng_puts_the_default_generator_back():
+    tt.manual_seed(3)
+    tt.rand(5)
+    with tt.random.fork_rng():
+        inside = tt.rand(4)
+        tt.manual_seed(7)
+    assert tt.rand(4).tolist() == inside.tolist()
+    with pytest.raises(ZeroDivisionError), tt.random.fork_rng():
+        state = tt.random.default_generator.get_state()
+        tt.rand(1)
+        _ = 1 / 0
+    assert tt.random.default_generator.get_state() == state

@@ -14,6 +14,7 @@ from .threads import (  # first: it loads the kernels
 
 # isort: split
 from . import autograd, data, linalg, nn, ops, optim, random, serialize
+from .autograd import custom_vjp
 from .creation import (
     arange,
     as_tensor,
@@ -56,7 +57,7 @@ def numel(x: Tensor) -> int:
 
 globals().update(ops.PUBLIC)
 __all__ = [
-    "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "broadcast_shapes", "data", "double", "empty", "empty_like", "enable_grad", "eye", "float32",
+    "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "broadcast_shapes", "custom_vjp", "data", "double", "empty", "empty_like", "enable_grad", "eye", "float32",
     "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_num_threads", "initial_seed", "int64", "is_grad_enabled", "is_tensor",
     "linalg", "linspace", "load", "logspace", "long", "manual_seed", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
     "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_flush_denormal", "set_grad_enabled", "set_num_threads", "show_config", "tensor",

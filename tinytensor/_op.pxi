@@ -2,8 +2,8 @@
 @cython.final
 cdef class Op:
     """A differentiable function: `forward` on arrays, and `function`, its rule, which gets the upstream gradient and what its
-    parameters name: inputs, `out` (the value), `NAME_shape`, auxiliaries, other arguments, `needs` (one flag per input), and
-    `into` (one array per input, or None: where the rule may add the gradient itself, and then returns that array).
+    parameters name: inputs, `out` (the value), `NAME_shape`, auxiliaries, other arguments, `needs` (one flag per input), `node`
+    (of the op), and `into` (one array per input, or None: where the rule may add the gradient itself, and then returns it).
     """
 
     cdef void *vectorcall
@@ -78,8 +78,8 @@ cdef class Op:
             elif n in self.aux:
                 kinds.append(AUXILIARY)
                 which.append(self.aux.index(n) + 1)
-            elif n in ("out", "needs", "into"):
-                kinds.append(OUT if n == "out" else NEEDS if n == "needs" else INTO)
+            elif n in ("out", "needs", "into", "node"):
+                kinds.append(OUT if n == "out" else NEEDS if n == "needs" else INTO if n == "into" else NODE)
                 which.append(0)
             else:
                 raise TypeError(f"the rule of {self.__name__} names {n!r}: not an argument, auxiliary, shape or 'out'")
@@ -293,7 +293,7 @@ cdef object apply_many(Op op, PyObject **given):
     return output_of(out, node, 0)
 
 
-cdef int remember_view(TensorCore t) except -1:
+cpdef int remember_view(TensorCore t) except -1:
     """Let the owner of t's memory know of t, so that a change in place can reach it."""
     cdef Block block = block_of(t._data)
     if block is not None:

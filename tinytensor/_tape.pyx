@@ -76,7 +76,7 @@ cdef enum:
     UNCOUNTED = 0xFFFFFFFF
 
 cdef enum Kind:  # what a parameter of a rule is
-    INPUT, OUT, SHAPE, ARGUMENT, AUXILIARY, NEEDS, INTO
+    INPUT, OUT, SHAPE, ARGUMENT, AUXILIARY, NEEDS, INTO, NODE
 
 cdef class Node
 cdef class Op
@@ -238,7 +238,7 @@ cdef class Node:
 
     parents: for each differentiable input its Node, its leaf Tensor, or None (needs no gradient). slots: which output of
     the parent Node each input was; None: the first. kept: arguments of the rule, FREED after backward. number: creation
-    order, which is a topological order. outputs: shapes and dtypes. hooks: (slot, function). code, offset: the line.
+    order, which is a topological order. outputs: shapes and dtypes. hooks: (kind, slot, function). code, offset: the line.
     """
 
     cdef object __weakref__
@@ -246,7 +246,7 @@ cdef class Node:
     cdef readonly tuple parents
     cdef readonly tuple slots
     cdef readonly object kept
-    cdef public object hooks
+    cdef readonly list hooks
     cdef public object code
     cdef public int offset
     cdef readonly Py_ssize_t number
@@ -284,12 +284,52 @@ cdef class Node:
     @property
     def name(self):
         """The op's name in PyTorch's style, such as AddBackward."""
-        return "".join([w.capitalize() for w in self.op.__name__.strip("_").split("_")]) + "Backward"
+        return "".join([w[:1].upper() + w[1:] for w in self.op.__name__.strip("_").split("_")]) + "Backward"
 
     @property
     def line(self):
         """The source line that made it: `file:line`."""
         return where(self.code, self.offset)
+
+    @property
+    def next_functions(self):
+        """For each input (the node that made it, which of its outputs it was): an AccumulateGrad for a leaf, None for what
+        needs no gradient."""
+        return tuple([(p if p is None or type(p) is Node else AccumulateGrad(p), self.slots[i] if self.slots is not None else 0)
+                      for i, p in enumerate(self.parents)])
+
+    def register_prehook(self, hook):
+        """Call `hook(grad_outputs)`, a tuple, before the rule; a tuple that it returns takes the gradients' place."""
+        return self.add_hook(BEFORE, 0, hook)
+
+    def register_hook(self, hook):
+        """Call `hook(grad_inputs, grad_outputs)`, two tuples with None for what has no gradient, after the rule; a tuple that
+        it returns takes grad_inputs' place."""
+        return self.add_hook(AFTER, 0, hook)
+
+    def add_hook(self, int kind, int slot, hook):
+        """Call `hook` when a walk comes here: kind by kind, in the order of registration. A RemovableHandle comes back."""
+        if self.hooks is None:
+            self.hooks = []
+        entry = (kind, slot, hook)
+        self.hooks.insert(sum([k <= kind for k, _, _ in self.hooks]), entry)
+        ref = weakref.ref(self)
+
+        def remove():
+            node = ref()
+            if node is not None:
+                (<Node>node).remove_hook(entry)
+
+        return RemovableHandle(remove)
+
+    def remove_hook(self, tuple entry not None):
+        """Take away an entry of `hooks`."""
+        self.hooks = [e for e in self.hooks or () if e is not entry]
+
+    def let_go(self, source, int index):
+        """Hold the kept values no more: when backward needs them, `source(index)` gives a node of the same op that has them."""
+        if node_keeps(self):
+            self.kept = again(self, source, index)
 
     def __repr__(self):
         return f"<{self.name}>"
@@ -365,6 +405,13 @@ cdef object place(int *offset):
     return code
 
 
+def here():
+    """The code object and the offset of the line that called this package."""
+    cdef int offset
+    code = place(&offset)
+    return code, offset
+
+
 def where(code, offset):
     """`file:line` of an instruction."""
     if code is None:
@@ -377,6 +424,7 @@ def where(code, offset):
 
 
 include "_op.pxi"
+include "_hooks.pxi"
 
 
 # ------------------------------------------------------------------------------------------------------------- the walk
@@ -401,6 +449,7 @@ cdef class Walk:
     cdef dict others  # by number
     cdef list heap  # of negative numbers
     cdef dict hooked  # leaves whose hooks wait for the whole gradient
+    cdef set useful, onward  # nodes that are wanted or lead to what is; those that lead there, whose rules run. None: all
 
 
 cdef Pending reached(Walk w, Node node):
@@ -502,11 +551,13 @@ def accumulate(TensorCore leaf not None, g):
 def check_versions(Node node not None):
     """Raise when an array that the rule needs was changed in place after it was kept."""
     cdef int i
-    if node.kept is freed:
-        raise RuntimeError(
-            f"backward through {node.op.__name__} (made at {node.line}) a second time: its kept values were freed. "
-            "Pass retain_graph=True to the first backward"
-        )
+    if type(node.kept) is not tuple:
+        if node.kept is freed:
+            raise RuntimeError(
+                f"backward through {node.op.__name__} (made at {node.line}) a second time: its kept values were freed. "
+                "Pass retain_graph=True to the first backward"
+            )
+        compute_again(node)
     for i in range(min(COUNTED, len(<tuple>node.kept))):
         if node.versions[i] != UNCOUNTED and version_of(node.kept[i]) != node.versions[i]:
             block = block_of(node.kept[i])
@@ -532,8 +583,10 @@ cdef object call_rule(Walk w, Node node, object g, tuple into):
             args[i + 1] = PyTuple_GET_ITEM(kept, j)
             j += 1
         elif kind == NEEDS:
-            needs = needs_of(node.parents)
+            needs = needs_of(node.parents) if w.onward is None else tuple([p is not None and leads(w, p) for p in node.parents])
             args[i + 1] = <PyObject *>needs
+        elif kind == NODE:
+            args[i + 1] = <PyObject *>node
         else:
             args[i + 1] = <PyObject *>into
     return PyObject_Vectorcall(op.function, args, op.asked + 1, NULL)
@@ -581,7 +634,7 @@ cdef tuple into_of(Walk w, Node node, object g):
     cdef TensorCore leaf
     cdef Block block
     cdef int i
-    if w.create_graph or w.wanted is not None or type(g) is not ndarray:
+    if w.create_graph or w.wanted is not None or has_hook(node, AFTER) or type(g) is not ndarray:
         return tuple(arrays)
     for i in range(len(arrays)):
         if not isinstance(node.parents[i], TensorCore):
@@ -630,32 +683,6 @@ cdef object fitted(object g, object parent, int slot, Node node):
     return g
 
 
-cdef object call_hook(Walk w, object hook, object g):
-    t = g if isinstance(g, TensorCore) else tensor_of(g)
-    r = hook(t)
-    if r is None:
-        return g
-    if not isinstance(r, TensorCore) or r.shape != t.shape:
-        raise RuntimeError(
-            f"a gradient hook must return None or a Tensor of shape {t.shape}, got {r.shape if isinstance(r, TensorCore) else r}"
-        )
-    return r if w.create_graph else (<TensorCore>r)._data
-
-
-cdef object watched(Walk w, Node node, object g):
-    """An upstream gradient after the hooks of its node, and noted where it is wanted."""
-    cdef list grads = g if node.more else [g]
-    for slot, hook in list(node.hooks or ()):
-        if grads[slot] is not None:
-            grads[slot] = call_hook(w, hook, grads[slot])
-    if w.wanted is not None:
-        for slot in range(len(grads)):
-            at = w.wanted.get((node, slot))
-            if at is not None:
-                w.found[at] = grads[slot]
-    return g if node.more else grads[0]
-
-
 cdef int step(Walk w, Pending p) except -1:
     """Run the rule of one node, and send what it gives to the parents."""
     cdef Node node = p.node
@@ -668,10 +695,16 @@ cdef int step(Walk w, Pending p) except -1:
     p.g = None
     if node.hooks or w.wanted is not None:
         g = watched(w, node, g)
+        if w.onward is not None and node not in w.onward:
+            return 0
+        if has_hook(node, BEFORE):
+            g = before_rule(w, node, g)
     check_versions(node)
     if node.op.wants_into:
         into = into_of(w, node, g)
     result = call_rule(w, node, g, into)
+    if has_hook(node, AFTER):
+        result = after_rule(w, node, result, g)
     if not w.retain_graph:
         node.kept = freed
     g = None
@@ -685,7 +718,7 @@ cdef int step(Walk w, Pending p) except -1:
     for i in range(n):
         parent = <object>PyTuple_GET_ITEM(node.parents, i)
         item = <object>PyTuple_GET_ITEM(grads, i)
-        if parent is None or item is None:
+        if parent is None or item is None or (w.onward is not None and not leads(w, parent)):
             continue
         if into is not None and item is <object>PyTuple_GET_ITEM(into, i):
             bump(item)
@@ -710,29 +743,24 @@ def run(roots, bint create_graph, bint retain_graph, dict wanted=None):
     """Walk back from roots (node or leaf, output slot, gradient) in descending creation order.
 
     With `wanted` ({leaf tensor's id, or (node, slot)}: index) nothing is accumulated: the gradients of the wanted come back,
-    None where unreached. Gradients are arrays, or Tensors when create_graph.
+    None where unreached, and no rule runs that does not lead to them. Gradients are arrays, or Tensors when create_graph.
     """
     cdef Walk w = Walk.__new__(Walk)
     cdef Pending p
     w.create_graph, w.retain_graph, w.wanted = create_graph, retain_graph, wanted
     w.found = [None] * (max(wanted.values()) + 1 if wanted else 0)
     w.others, w.heap, w.hooked = {}, [], {}
+    if wanted is not None:
+        plan(w, roots)
     for parent, slot, g in roots:
-        arrive(w, parent, slot, g, 0)
+        if wanted is None or leads(w, parent):
+            arrive(w, parent, slot, g, 0)
     while True:
         p = next_pending(w)
         if p is None:
             break
         step(w, p)
-    for leaf, whole in w.hooked.values():
-        if wanted is not None:
-            whole = w.found[wanted[id(leaf)]]
-        for hook in list((leaf._hooks or {}).values()):
-            whole = call_hook(w, hook, whole)
-        if wanted is not None:
-            w.found[wanted[id(leaf)]] = whole
-        else:
-            add_to(leaf, whole, 0)
+    hook_leaves(w)
     return w.found
 
 

@@ -1,4 +1,4 @@
-"""Gradients asked for by name, instead of accumulated."""
+"""Gradients asked for by name instead of accumulated, functions with a rule of their own, and checkpoints."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from . import tape
+from . import _kernels, tape
+from ._tape import call_post_accumulate
+from .checkpoint import checkpoint
+from .function import Function, FunctionCtx, custom_vjp
 from .tensor import Tensor
+
+__all__ = ["Function", "FunctionCtx", "backward", "checkpoint", "custom_vjp", "grad"]
 
 
 def grad(
@@ -17,29 +22,93 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """The gradients of outputs (summed) with respect to inputs, as a tuple; `.grad` stays as it is.
 
-    grad_outputs: an upstream gradient for each output (ones for scalars). create_graph: the gradients can be differentiated
-    again. RuntimeError for an input that the outputs do not depend on, unless allow_unused (None then).
+    An input may be a leaf or made by an op; rules that do not lead to an input are not run, and what they keep is not freed.
+    grad_outputs: an upstream gradient for each output (None: one, for an output of one element). retain_graph (default:
+    create_graph): the kept values stay. create_graph: the gradients can be differentiated again. An input that the outputs do
+    not depend on: RuntimeError, None with allow_unused, zeros with materialize_grads. RuntimeError for an input or output
+    without a gradient; ValueError where the numbers of outputs and gradients differ.
     """
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    given = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, Tensor) else list(grad_outputs)
-    ups = [None] * len(outs) if grad_outputs is None else given
+    if not ins:
+        raise ValueError("grad: at least one input is needed")
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "grad: materialize_grads=True gives zeros for unused inputs: leave allow_unused out, or pass True"
+        )
+    found = _walk("grad", outputs, grad_outputs, ins, retain_graph, create_graph)
+    for i, g in enumerate(found):
+        if g is None and materialize_grads:
+            found[i] = Tensor._new(_zeros(ins[i]))
+        elif g is None and not allow_unused:
+            raise RuntimeError(
+                f"grad: the outputs do not depend on input {i} (shape {ins[i].shape}); pass allow_unused=True for None"
+            )
+    return tuple(found)
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradients of `tensors` (summed) to `.grad` of every leaf, or of `inputs` alone, which ops may have made.
+
+    grad_tensors: an upstream gradient for each tensor (None: one, for a tensor of one element). RuntimeError for a tensor
+    without history or where it was freed; ValueError where the numbers of tensors and gradients differ.
+    """
+    if inputs is None:
+        outs, ups = _pairs("backward", tensors, grad_tensors)
+        tape.backward(outs, ups, retain_graph, create_graph)
+        return
+    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not ins:
+        raise ValueError("backward: inputs is empty; leave it out to accumulate into every leaf")
+    unique = list({id(t): t for t in ins}.values())
+    for t, g in zip(unique, _walk("backward", tensors, grad_tensors, unique, retain_graph, create_graph)):
+        if g is not None:
+            tape.accumulate(t, g if create_graph else g._data)
+            if t._node is None:
+                call_post_accumulate(t)
+
+
+def _pairs(what: str, outputs: Tensor | Sequence[Tensor], gradients: Any) -> tuple[list[Tensor], list[Any]]:
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    if gradients is None:
+        return outs, [None] * len(outs)
+    one = isinstance(gradients, Tensor) or not isinstance(gradients, Sequence)
+    ups = [gradients] if one else list(gradients)
     if len(ups) != len(outs):
-        raise ValueError(f"grad: {len(outs)} outputs and {len(ups)} grad_outputs")
+        raise ValueError(f"{what}: {len(outs)} outputs and {len(ups)} grad_outputs")
+    return outs, ups
+
+
+def _walk(
+    what: str,
+    outputs: Tensor | Sequence[Tensor],
+    gradients: Any,
+    inputs: list[Tensor],
+    retain_graph: bool | None,
+    create_graph: bool,
+) -> list[Tensor | None]:
+    """The gradient of each input, in memory of its own; None where the outputs do not depend on it."""
+    outs, ups = _pairs(what, outputs, gradients)
     roots = []
     for t, g in zip(outs, ups):
         if not t._requires:
-            raise RuntimeError("grad: an output does not require grad and has no history")
-        roots.append((t._node if t._node is not None else t, t._slot, tape.root_gradient(t, g, create_graph, "grad")))
+            raise RuntimeError(f"{what}: an output does not require grad and has no history")
+        roots.append((t._node if t._node is not None else t, t._slot, tape.root_gradient(t, g, create_graph, what)))
     wanted: dict[Any, int] = {}
     places = []
-    for t in ins:
+    for t in inputs:
         if not t._requires:
-            raise RuntimeError("grad: an input does not require grad")
+            raise RuntimeError(f"{what}: an input does not require grad")
         key: Any = id(t) if t._node is None else (t._node, t._slot)
         places.append(wanted.setdefault(key, len(wanted)))
     before = tape.mode.enabled
@@ -48,14 +117,25 @@ def grad(
         found = tape.run(roots, create_graph, create_graph if retain_graph is None else retain_graph, wanted)
     finally:
         tape.mode.enabled = before
-    result = []
-    for i, at in enumerate(places):
-        g = found[at]
-        if g is None and not allow_unused:
-            raise RuntimeError(
-                f"grad: the outputs do not depend on input {i} (shape {ins[i].shape}); pass allow_unused=True for None"
-            )
-        if isinstance(g, np.ndarray):
-            g = Tensor._new(g.copy() if places.count(at) > 1 or not g.flags.writeable else g)
-        result.append(g)
-    return tuple(result)
+    result: list[Tensor | None] = []
+    taken = set()
+    for at in places:
+        if isinstance(found[at], np.ndarray):
+            alone = at not in taken and _kernels.alone(found, at)
+            result.append(Tensor._new(found[at] if alone else _copy(found[at])))
+            taken.add(at)
+        else:
+            result.append(found[at])
+    return result
+
+
+def _copy(a: Any) -> Any:
+    copy = _kernels.empty(a.shape, a.dtype)
+    np.copyto(copy, a)
+    return copy
+
+
+def _zeros(t: Tensor) -> Any:
+    zeros = _kernels.empty(t.shape, t.dtype)
+    zeros.fill(0)
+    return zeros

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,16 @@ class Generator:
 
 
 default_generator = Generator(int.from_bytes(os.urandom(8), "little"))
+
+
+@contextmanager
+def fork_rng() -> Iterator[None]:
+    """Inside, the default generator goes on as usual; at the end it is put back to where it was."""
+    before = default_generator.get_state()
+    try:
+        yield
+    finally:
+        default_generator.set_state(before)
 
 
 def manual_seed(seed: int) -> Generator:

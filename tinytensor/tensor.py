@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _kernels, _tape, tape
+from ._tape import RemovableHandle as RemovableHandle
 
 DTypeLike = npt.DTypeLike
 float32 = np.dtype("float32")
@@ -60,19 +61,6 @@ def as_supported(a: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
         return a.astype(np.float32)
     check_dtype(a.dtype, what)
     raise AssertionError
-
-
-class RemovableHandle:
-    """What register_hook gives back; `remove()` takes the hook away."""
-
-    def __init__(self, remove: Callable[[], None]) -> None:
-        self._remove: Callable[[], None] | None = remove
-
-    def remove(self) -> None:
-        """Take the hook away; a second time does nothing."""
-        if self._remove is not None:
-            self._remove()
-            self._remove = None
 
 
 class Tensor(_tape.TensorCore):
@@ -175,47 +163,72 @@ class Tensor(_tape.TensorCore):
         if inputs is None:
             tape.backward([self], [gradient], retain_graph, create_graph)
             return
-        from .autograd import grad
+        from .autograd import backward
 
-        found = grad([self], list(inputs), [gradient], retain_graph, create_graph, allow_unused=True)
-        for t, g in zip(inputs, found):
-            if g is not None:
-                tape.accumulate(t, g if create_graph else g._data)
+        backward([self], [gradient], retain_graph, create_graph, inputs)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call `hook(gradient)` when this tensor's gradient is known; a Tensor that it returns takes the gradient's place."""
+        """Call `hook(gradient)` when this tensor's gradient is known; a Tensor that it returns takes the gradient's place.
+
+        Hooks run in the order of registration, each on what the one before made of it: those of a tensor that an op made
+        before its rule runs, those of a leaf at the end of the walk. RuntimeError where no gradient comes, and from backward
+        where a hook changes the gradient in place or returns another shape.
+        """
         if not self._requires:
             raise RuntimeError("register_hook: this tensor does not require grad")
-        if self._node is None:
-            self._hooks = {} if self._hooks is None else self._hooks
-            hooks, key = self._hooks, _next_handle()
-            hooks[key] = hook
-            return RemovableHandle(lambda: hooks.pop(key, None) and None)
-        node, entry = self._node, (self._slot, hook)
-        if node.hooks is None:
-            node.hooks = []
-        node.hooks.append(entry)
-        ref = weakref.ref(node)
+        if self._node is not None:
+            return self._node.add_hook(_tape.HOOK_GRADIENT, self._slot, hook)
+        return self._add_hook(hook)
+
+    def _add_hook(self, hook: Any) -> RemovableHandle:
+        self._hooks = {} if self._hooks is None else self._hooks
+        key, ref = _next_handle(), weakref.ref(self)
+        self._hooks[key] = hook
 
         def remove() -> None:
-            n = ref()
-            if n is not None and n.hooks and entry in n.hooks:
-                n.hooks.remove(entry)
+            t = ref()
+            if t is not None and t._hooks is not None:
+                t._hooks.pop(key, None)
 
         return RemovableHandle(remove)
 
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call `hook(self)` each time backward has added to this leaf's `.grad`; what it returns is ignored.
+
+        All such hooks run at the end of the walk. RuntimeError for a tensor that an op made or that requires no gradient.
+        """
+        if self._node is not None:
+            raise RuntimeError(
+                "register_post_accumulate_grad_hook: only leaves accumulate; use register_hook or retain_grad"
+            )
+        if not self._requires:
+            raise RuntimeError("register_post_accumulate_grad_hook: this tensor does not require grad")
+        return self._add_hook(_tape.PostAccumulate(hook))
+
     def retain_grad(self) -> None:
-        """Keep `.grad` of a tensor that an op made, too."""
-        if self._node is None:
-            return
-        ref = weakref.ref(self)
+        """Keep `.grad` of a tensor that an op made, too: as its hooks leave it. A leaf keeps it anyway. RuntimeError where no
+        gradient comes."""
+        if not self._requires:
+            raise RuntimeError("retain_grad: this tensor does not require grad")
+        if self._node is not None and not self.retains_grad:
+            self._node.add_hook(_tape.HOOK_RETAIN, self._slot, _Retain(self))
 
-        def keep(g: Tensor) -> None:
-            t = ref()
-            if t is not None:
-                t._grad = g.detach().clone() if t._grad is None else t._grad + g.detach()
+    @property
+    def retains_grad(self) -> bool:
+        """Whether an op made it and its `.grad` is kept all the same."""
+        return self._retaining() is not None
 
-        self.register_hook(keep)
+    def _retaining(self) -> tuple[int, int, Any] | None:
+        hooks = () if self._node is None else self._node.hooks or ()
+        return next((e for e in hooks if isinstance(e[2], _Retain) and e[2].tensor() is self), None)
+
+    def _rebase(self, node: tape.Node, slot: int) -> None:
+        """Come from another node, after a change in place; retain_grad goes along."""
+        old, entry = self._node, self._retaining()
+        self._node, self._slot, self._requires = node, slot, True
+        if old is not None and entry is not None:
+            old.remove_hook(entry)
+            node.add_hook(_tape.HOOK_RETAIN, slot, entry[2])
 
     def detach(self) -> Tensor:
         """The same memory without history."""
@@ -358,6 +371,18 @@ class Tensor(_tape.TensorCore):
 
 
 _tape.set_tensor_class(Tensor)
+
+
+class _Retain:
+    """The hook of retain_grad. It must not keep the tensor: the tensor's node keeps the hook."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = weakref.ref(tensor)
+
+    def __call__(self, gradient: Tensor) -> None:
+        t = self.tensor()
+        if t is not None:
+            t._grad = gradient.clone() if t._grad is None else t._grad + gradient
 
 
 def _rebuild(kind: type[Tensor], array: npt.NDArray[Any], requires_grad: bool) -> Tensor:

@@ -167,6 +167,6 @@ _FUSED: dict[type[Module], Callable[[Any], tuple[Any, ...] | None]] = {
 
 def fused(module: Module | None) -> tuple[Any, ...] | None:
     """The activation, and its parameters, that a Linear before `module` may run in its own pass; None for another module,
-    and for subclasses and instances with a forward of their own, which may do something else."""
+    and for subclasses and instances with a forward of their own or hooks, which may do something else."""
     make = _FUSED.get(type(module))  # type: ignore[arg-type]
-    return None if make is None or "forward" in vars(module) else make(module)
+    return None if make is None or module is None or not module.runs_plainly() else make(module)

@@ -37,7 +37,7 @@ class Sequential(Module):
             after = next(behind)
             if skip:
                 skip = False
-            elif type(module) is Linear and "forward" not in vars(module) and (activation := fused(after)) is not None:
+            elif type(module) is Linear and module.runs_plainly() and (activation := fused(after)) is not None:
                 x = module(x, activation)
                 skip = True
             else:

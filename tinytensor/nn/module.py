@@ -5,14 +5,16 @@ The names, the order of every listing, the texts of errors and the printed form 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from tinytensor.nn.hooks import Hooks
 from tinytensor.nn.parameter import Parameter
 from tinytensor.tape import no_grad
-from tinytensor.tensor import Tensor
+from tinytensor.tensor import RemovableHandle, Tensor
 
 __all__ = ["IncompatibleKeys", "Module"]
 
@@ -43,6 +45,7 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _non_persistent_buffers: set[str]
+    _module_hooks: Hooks | None = None  # of the instance while it has any
 
     def __init__(self) -> None:
         self.__dict__.update(training=True, _parameters={}, _buffers={}, _modules={}, _non_persistent_buffers=set())
@@ -54,12 +57,65 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run `forward`. An error that leaves it carries a note with the path of the module it came from."""
+        """Run `forward`, with the hooks around it. An error that leaves it carries a note with the path of the module it came
+        from."""
         try:
+            if self._module_hooks is not None:
+                return self._module_hooks.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
             _note_place(error, self)
             raise
+
+    # --- hooks ------------------------------------------------------------------------------------
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` before forward; what it returns, but None, takes the place of the positional arguments.
+
+        with_kwargs: `hook(module, args, kwargs)`, which may return both as a pair. prepend: before the hooks that are there.
+        """
+        return self._hook("before", (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args, output)` after forward; what it returns, but None, takes the output's place.
+
+        with_kwargs: `hook(module, args, kwargs, output)`. always_call: also where forward raises, with None for the output.
+        """
+        return self._hook("after", (hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` when the gradients of the outputs are known; a Tensor or tuple that it returns takes
+        their place. grad_output: a tuple, None for what has no gradient."""
+        return self._hook("backward_before", hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the positional arguments are known; a Tensor or
+        tuple that it returns takes grad_input's place. grad_input has zeros for Tensors that no gradient reached, None for what
+        is no Tensor. Where no argument requires grad it is called with the gradients of the outputs and Nones, and may replace
+        nothing. With such a hook the arguments and outputs are views, which cannot be changed in place."""
+        return self._hook("backward_after", hook, prepend)
+
+    def _hook(self, kind: str, entry: Any, prepend: bool) -> RemovableHandle:
+        if self._module_hooks is None:
+            self.__dict__["_module_hooks"] = Hooks()
+        assert self._module_hooks is not None
+        key = self._module_hooks.add(kind, entry, prepend)
+        ref = weakref.ref(self)
+
+        def remove() -> None:
+            module = ref()
+            if module is not None and module._module_hooks is not None and module._module_hooks.discard(kind, key):
+                del module.__dict__["_module_hooks"]  # the last one
+
+        return RemovableHandle(remove)
+
+    def runs_plainly(self) -> bool:
+        """Whether calling it runs its class's forward and nothing else, so that a fused op may stand for it."""
+        return "forward" not in self.__dict__ and self._module_hooks is None
 
     # --- registration -----------------------------------------------------------------------------
 

@@ -99,6 +99,7 @@ _NOT_METHODS = {
     "softshrink", "softsign", "stack", "std_mean", "tanhshrink", "tensordot", "threshold", "trapezoid", "var_mean",
     "vstack", "where",
 }  # fmt: skip
+_NOT_METHODS.update(name for room in (convolution, pooling) for name in _ROOMS[room].split())
 
 
 def to(self: Tensor, dtype: Any = None) -> Tensor:

@@ -72,7 +72,7 @@ def _write(name: str, x: Tensor, result: Any, depth: int) -> Tensor:
             old = _kernels.empty(x.shape, x.dtype)
             np.copyto(old, x._data)
             node.replace_kept(x._data, old)
-        x._node, x._slot, x._requires = node, result._slot, True
+        x._rebase(node, result._slot)
     np.copyto(
         x._data, array, casting="same_kind" if array.dtype != x._data.dtype and array.dtype.kind == "f" else "unsafe"
     )
