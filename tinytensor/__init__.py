@@ -13,7 +13,7 @@ from .threads import (  # first: it loads the kernels
 )
 
 # isort: split
-from . import autograd, data, nn, ops, optim, random, serialize
+from . import autograd, data, func, nn, ops, optim, random, serialize, testing
 from .creation import (
     arange,
     as_tensor,
@@ -30,6 +30,7 @@ from .creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from .interchange import from_dlpack, frombuffer
 from .random import Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
 from .serialize import load, save
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -53,8 +54,8 @@ def numel(x: Tensor) -> int:
 globals().update(ops.PUBLIC)
 __all__ = [
     "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "data", "double", "empty", "empty_like", "enable_grad", "eye", "float32",
-    "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_num_threads", "initial_seed", "int64", "is_grad_enabled", "is_tensor",
+    "float64", "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "func", "get_default_dtype", "get_num_threads", "initial_seed", "int64", "is_grad_enabled", "is_tensor",
     "linspace", "load", "long", "manual_seed", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
-    "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_flush_denormal", "set_grad_enabled", "set_num_threads", "show_config", "tensor",
+    "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_flush_denormal", "set_grad_enabled", "set_num_threads", "show_config", "tensor", "testing",
     "threads", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
 ]  # fmt: skip
