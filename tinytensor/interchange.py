@@ -47,6 +47,11 @@ def dlpack_device(self: Tensor) -> tuple[int, int]:
     return CPU
 
 
+def to_bytes(self: Tensor) -> bytes:
+    """The elements' bytes in C order: `bytes(t)` would take an integer tensor of one element for a length."""
+    return self.numpy().tobytes()
+
+
 class _Capsule:
     """A bare DLPack capsule as an object that gives it once."""
 
@@ -129,4 +134,5 @@ def _on(a: Any, what: str, instead: str) -> Tensor:
 
 
 Tensor.__dlpack__ = dlpack  # type: ignore[attr-defined]
+Tensor.__bytes__ = to_bytes  # type: ignore[attr-defined]
 Tensor.__dlpack_device__ = dlpack_device  # type: ignore[attr-defined]
