@@ -70,8 +70,8 @@ def _generator() -> np.random.Generator:
     return np.random.default_rng(20261122)
 
 
-def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
+    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape), dtype)
 
 
 def _strided(a: Any) -> Any:
@@ -93,7 +93,7 @@ def _side_checks(s: _Subject, nondet_tol: float, check_undefined_grad: bool) -> 
         raise ValueError(f"{s.what}: the function gives no float Tensor, nor a tuple or list with one")
     rng = _generator()
     dtypes = [o.dtype for o in outs]
-    ups = [_random(rng, o.shape).astype(d) for o, d in zip(outs, dtypes)]
+    ups = [_random(rng, o.shape, o.dtype) for o in outs]
     tensors = [Tensor(u) for u in ups]
     first = s.gradients(leaves, outs, tensors)
     for again in (s.gradients(leaves, outs, tensors), s.gradients(*s.run(s.arrays), tensors)):
@@ -138,7 +138,7 @@ def _moved(s: _Subject, at: int, direction: Any, eps: float) -> list[Any]:
     ends = []
     for sign in (1.0, -1.0):
         arrays = [np.array(a) for a in s.arrays]
-        arrays[at] = (arrays[at] + sign * eps * direction).astype(arrays[at].dtype)
+        arrays[at] = np.asarray(arrays[at] + sign * eps * direction, arrays[at].dtype)
         ends.append((arrays[at].astype(np.float64), s.values(arrays)))
     (high, above), (low, below) = ends
     size = np.abs(direction).max(initial=0.0)
@@ -192,7 +192,7 @@ def _fast(s: _Subject, eps: float, atol: float, rtol: float, names: Names) -> No
     rng = _generator()
     ups = [_random(rng, o.shape) for o in outs]
     rows = [
-        s.gradients(leaves, outs, [Tensor(u.astype(o.dtype)) if i == k else None for i in range(len(outs))])
+        s.gradients(leaves, outs, [Tensor(np.asarray(u, o.dtype)) if i == k else None for i in range(len(outs))])
         for k, (o, u) in enumerate(zip(outs, ups))
     ]
     for at, a in enumerate(s.arrays):
@@ -278,7 +278,7 @@ def gradgradcheck(
         outs = s.run(s.arrays)[1]
     if grad_outputs is None:
         rng = _generator()
-        ups = [Tensor(_random(rng, o.shape).astype(o.dtype), requires_grad=True) for o in outs]
+        ups = [Tensor(_random(rng, o.shape, o.dtype), requires_grad=True) for o in outs]
     else:
         ups = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
         if [u.shape for u in ups] != [o.shape for o in outs]:
