@@ -293,6 +293,13 @@ def test_no_diagonal_of_another_function(f: Any) -> None:
         jacobian(f, diagonal=True)(randn(50))
 
 
+def test_the_diagonal_where_derivatives_underflow_or_are_not_finite() -> None:
+    x = tt.tensor([-95.0, -100.0, -120.0, 3.0])
+    assert np.array_equal(jacobian(tt.sigmoid, diagonal=True)(x).numpy(), np.diag(jacrev(tt.sigmoid)(x).numpy()))
+    d = jacobian(tt.sqrt, diagonal=True)(tt.tensor([0.0, 4.0, -1.0, float("inf")]))
+    assert_close(d, tt.tensor([float("inf"), 0.25, float("nan"), 0.0]), equal_nan=True)
+
+
 def test_diagonals_of_several_inputs_and_of_other_shapes() -> None:
     x, y = randn(4), randn(4)
     a, b = jacobian(lambda x, y: x * x * y, (0, 1), diagonal=True)(x, y)
