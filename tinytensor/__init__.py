@@ -13,7 +13,7 @@ from .threads import (  # first: it loads the kernels
 )
 
 # isort: split
-from . import autograd, data, linalg, nn, ops, optim, random, serialize
+from . import autograd, data, func, linalg, nn, ops, optim, random, serialize, testing
 from .autograd import custom_vjp
 from .creation import (
     arange,
@@ -34,6 +34,7 @@ from .creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from .interchange import from_dlpack, frombuffer
 from .ops.rearrange import broadcast_shapes
 from .random import Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
 from .serialize import load, save
@@ -57,9 +58,10 @@ def numel(x: Tensor) -> int:
 
 globals().update(ops.PUBLIC)
 __all__ = [
-    "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "broadcast_shapes", "custom_vjp", "data", "double", "empty", "empty_like", "enable_grad", "eye", "float32",
-    "float64", "from_numpy", "full", "full_like", "get_default_dtype", "get_num_threads", "initial_seed", "int64", "is_grad_enabled", "is_tensor",
-    "linalg", "linspace", "load", "logspace", "long", "manual_seed", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
-    "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_flush_denormal", "set_grad_enabled", "set_num_threads", "show_config", "tensor",
-    "threads", "tril_indices", "triu_indices", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
+    "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "broadcast_shapes", "custom_vjp", "data", "double", "empty", "empty_like",
+    "enable_grad", "eye", "float32", "float64", "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "func", "get_default_dtype",
+    "get_num_threads", "initial_seed", "int64", "is_grad_enabled", "is_tensor", "linalg", "linspace", "load", "logspace", "long", "manual_seed", "nn",
+    "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn", "randn_like", "random", "randperm", "save",
+    "serialize", "set_default_dtype", "set_flush_denormal", "set_grad_enabled", "set_num_threads", "show_config", "tensor", "testing", "threads",
+    "tril_indices", "triu_indices", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
 ]  # fmt: skip

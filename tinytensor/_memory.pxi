@@ -3,6 +3,8 @@ cdef extern from "stdlib.h" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
 
 cdef extern from "Python.h":
+    bint PyMemoryView_Check(object o)
+    PyObject *PyMemoryView_GET_BASE(object o)
     Py_ssize_t Py_REFCNT(PyObject *o)
     PyTypeObject *Py_TYPE(PyObject *o)
 
@@ -166,7 +168,11 @@ cdef Block block_of(object a):
     """The block at the end of the chain of bases, or None."""
     while cnp.PyArray_Check(a):
         a = cnp.get_array_base(a)
-    return <Block>a if type(a) is Block else None
+    if type(a) is Block:
+        return <Block>a
+    if PyMemoryView_Check(a) and PyMemoryView_GET_BASE(a) != NULL:  # what NumPy makes of a tensor's buffer
+        return block_of(<object>PyMemoryView_GET_BASE(a))
+    return None
 
 
 def owned(cnp.ndarray a not None):

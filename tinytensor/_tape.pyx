@@ -46,6 +46,11 @@ cdef extern from *:
     static inline PyObject *make(PyObject *kind, PyObject *none) {
         return ((PyTypeObject *)kind)->tp_new((PyTypeObject *)kind, none, NULL);
     }
+    /* The array's buffer; the array, not the tensor, is its exporter. Cython has put None there. */
+    static inline int buffer_of(PyObject *array, Py_buffer *view, int flags) {
+        Py_CLEAR(view->obj);
+        return PyObject_GetBuffer(array, view, flags);
+    }
     /* Cython has no vectorcall for its classes: arguments come as an array, and methods without a bound object. */
     static void call_by_vector(PyTypeObject *t, Py_ssize_t offset) {
         t->tp_vectorcall_offset = offset;
@@ -61,6 +66,7 @@ cdef extern from *:
     object frame_globals(PyObject *f)
     int frame_offset(PyObject *f)
     object make(object kind, tuple none)
+    int buffer_of(object array, Py_buffer *view, int flags) except -1
     void call_by_vector(PyTypeObject *t, Py_ssize_t offset)
 
 cdef extern from "Python.h":
@@ -177,6 +183,11 @@ cdef class TensorCore:
                 raise ValueError(f"grad: expected {self.dtype} {self.shape}, got {value.dtype} {value.shape}")
         self._grad = value
         self._grad_ours = False
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        if self._requires:
+            raise BufferError("memoryview: this tensor requires grad; use t.detach()")
+        buffer_of(self._data, view, flags)
 
     def __add__(x, y):
         return call_pair(ADD, x, y)
