@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any, Generic, ParamSpec, overload
+from weakref import ReferenceType
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ FREED: Freed
 
 class Mode:
     enabled: bool
+    anomaly: int
 
 mode: Mode
 
@@ -26,6 +28,7 @@ class TensorCore:
     _grad: Tensor | None
     _grad_ours: bool
     _hooks: dict[int, Callable[[Tensor], Tensor | None]] | None
+    _kin: list[ReferenceType[Tensor]] | None
     _node: Node | None
     _requires: bool
     _slot: int
@@ -88,6 +91,7 @@ def set_operators(add: Op[...], sub: Op[...], mul: Op[...], div: Op[...]) -> Non
 def set_tensor_class(kind: type[Tensor]) -> None: ...
 def new(array: A) -> Tensor: ...
 def made(array: A, node: Node, slot: int) -> Tensor: ...
+def here(what: str) -> tuple[CodeType | None, int, str]: ...
 def where(code: CodeType | None, offset: int) -> str: ...
 def accumulate(leaf: TensorCore, g: Any) -> None: ...
 def check_versions(node: Node) -> None: ...

@@ -1,6 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, auto_pickle=False
 """The tape's hot core: what a Tensor holds, Node, the call of an op, and the walk back. No mathematics but accumulation."""
 
+import os
+import warnings
 import weakref
 from heapq import heappop, heappush
 
@@ -13,7 +15,7 @@ cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItem
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
-from libc.math cimport pow
+from libc.math cimport isfinite, pow
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 from tinytensor._kernels cimport Block, block_of, bump, is_alone, new_array, run_map, run_optim, try_map
@@ -26,6 +28,8 @@ cdef extern from *:
     #include "frameobject.h"
     /* 0: ops of this thread record */
     static _Thread_local int grad_off;
+    /* of this thread: 1 checks for NaN, 2 for infinities; and whether a rule runs now, whose ops are checked as a whole */
+    static _Thread_local int anomaly, in_rule;
 
     static inline PyObject *frame_now(void) { PyObject *f = (PyObject *)PyEval_GetFrame(); Py_XINCREF(f); return f; }
     static inline PyObject *frame_back(PyObject *f) { return (PyObject *)PyFrame_GetBack((PyFrameObject *)f); }
@@ -54,7 +58,7 @@ cdef extern from *:
         PyType_Modified(t);
     }
     """
-    int grad_off
+    int grad_off, anomaly, in_rule
     PyObject *frame_now()
     PyObject *frame_back(PyObject *f)
     object frame_code(PyObject *f)
@@ -69,10 +73,18 @@ cdef extern from "Python.h":
     object PyObject_Vectorcall(object callable, PyObject **args, size_t nargsf, PyObject *names)
     object PyMethod_New(object function, object instance)
 
+cdef extern from "pythread.h" nogil:
+    ctypedef void *PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock()
+    int PyThread_acquire_lock(PyThread_type_lock lock, int wait)
+    void PyThread_release_lock(PyThread_type_lock lock)
+    unsigned long PyThread_get_thread_ident()
+
 cdef enum:
     MOST = 16  # parameters of an op, or of a rule
     COUNTED = 8  # kept values whose version can be counted
     DIMS = 4  # dimensions that lie in the node itself
+    SPENT = 100  # graphs behind a running sum whose backward ran, at which it warns
     UNCOUNTED = 0xFFFFFFFF
 
 cdef enum Kind:  # what a parameter of a rule is
@@ -82,11 +94,12 @@ cdef class Node
 cdef class Op
 
 cdef int ADD_KERNEL = _kernels.OPS["add"]
-cdef frozenset OWN = frozenset(("tinytensor", "tinytensor.ops", "tinytensor.nn"))  # whose lines are not the user's
+cdef frozenset OWN = frozenset(("tinytensor", "tinytensor.ops", "tinytensor.nn", "tinytensor.optim"))  # whose lines are not the user's
 cdef object ndarray = np.ndarray
 cdef object TENSOR = None  # the class of what ops give
 cdef object THEIRS = None  # the code object last seen that is not ours
 cdef Py_ssize_t last_number = 0
+cdef bint warned = False  # of a running sum
 cdef list FLAGS = [[tuple([bool(m >> i & 1) for i in range(n)]) for m in range(1 << n)] for n in range(4)]
 
 
@@ -111,6 +124,16 @@ cdef class Mode:
         global grad_off
         grad_off = not value
 
+    @property
+    def anomaly(self):
+        """What ops are checked for: 0 nothing, 1 NaN, 2 infinities, 3 both."""
+        return anomaly
+
+    @anomaly.setter
+    def anomaly(self, int value):
+        global anomaly
+        anomaly = value
+
 
 mode = Mode()
 
@@ -124,6 +147,7 @@ cdef class TensorCore:
     cdef public cnp.ndarray _data
     cdef public TensorCore _grad
     cdef public object _hooks
+    cdef public list _kin  # weak references to the tensors that views bind it to, itself among them
     cdef public Node _node
     cdef public int _slot
     cdef public bint _requires
@@ -249,6 +273,7 @@ cdef class Node:
     cdef public object hooks
     cdef public object code
     cdef public int offset
+    cdef int spent  # of a running sum: how many of its terms' graphs ran backward, at least
     cdef readonly Py_ssize_t number
     cdef tuple more  # outputs behind the first
     cdef int nd, typenum  # of the first output
@@ -301,7 +326,7 @@ cdef class Node:
             self.kept = tuple([new if v is old else v for v in self.kept])
             for i in range(min(COUNTED, len(self.kept))):
                 if self.versions[i] != UNCOUNTED:
-                    self.versions[i] = version_of(self.kept[i])
+                    self.versions[i] = version_of_kept(self.kept[i])
 
 
 cdef int make_room(Node node, int nd) except -1:
@@ -318,6 +343,17 @@ cdef int make_room(Node node, int nd) except -1:
 cdef inline unsigned int version_of(object a):
     cdef Block b = block_of(a)
     return 0 if b is None else <unsigned int>b.version
+
+
+cdef unsigned int version_of_kept(object v):
+    """The version of a kept array; of a tuple, such as an index, the sum over its arrays."""
+    cdef unsigned int total = 0
+    if type(v) is tuple:
+        for item in <tuple>v:
+            if cnp.PyArray_Check(item):
+                total += version_of(item)
+        return total
+    return version_of(v)
 
 
 cdef Node new_node(Op op, tuple parents, tuple slots, tuple kept, cnp.ndarray out):
@@ -365,6 +401,13 @@ cdef object place(int *offset):
     return code
 
 
+def here(what):
+    """The line that called us, as code object and offset, and what it is about to do: the mark of a change in place."""
+    cdef int offset
+    code = place(&offset)
+    return code, offset, what
+
+
 def where(code, offset):
     """`file:line` of an instruction."""
     if code is None:
@@ -374,6 +417,52 @@ def where(code, offset):
         if start <= offset < end and number is not None:
             line = number
     return f"{code.co_filename}:{line}"
+
+
+# ------------------------------------------------------------------------------------------------------------ anomalies
+cdef bint all_finite(object v):
+    """Whether an array of floats has neither NaN nor inf. A sum is finite only then; one that overflows is looked into."""
+    if not cnp.PyArray_Check(v) or not is_float(<cnp.ndarray>v) or cnp.PyArray_SIZE(<cnp.ndarray>v) == 0:
+        return True
+    total = _kernels.reduce(_kernels.SUM, v)
+    return isfinite(total.item()) or bool(np.isfinite(v).all())
+
+
+cdef int check_forward(Op op, PyObject **values, object out) except -1:
+    """Raise when the value of an op has NaN or inf that none of its arguments had."""
+    if in_rule or all_finite(out):
+        return 0
+    from tinytensor import anomaly as report
+
+    given = [(op.parameters[i], <object>values[i]) for i in range(op.count)]
+    report.examine(anomaly, f"forward of {op.__name__}", given, [("result", out)], where(*here("")[:2]), report.running())
+    return 0
+
+
+cdef int check_backward(Node node, object g, object result) except -1:
+    """Raise when a rule gave NaN or inf that neither the upstream gradient nor what it kept had."""
+    grads = result if isinstance(result, (tuple, list)) else (result,)
+    found = [a._data if isinstance(a, TensorCore) else a for a in grads]
+    if all([all_finite(a) for a in found]):
+        return 0
+    from tinytensor import anomaly as report
+
+    op = node.op
+    names = list(op.function.__code__.co_varnames[1 : op.asked + 1])
+    given = [("upstream gradient", u) for u in (g if isinstance(g, list) else [g])]
+    given += list(zip([n for n, k in zip(names, [op.kinds[i] for i in range(op.asked)]) if k < NEEDS], node.kept))
+    inputs = [f"gradient of {n}" for n in op.inputs] if len(op.inputs) == len(found) else ["gradient"] * len(found)
+    report.examine(anomaly, f"backward of {op.__name__}", given, list(zip(inputs, found)), node.line, report.modules_of(node))
+    return 0
+
+
+cdef int check_root(TensorCore t, object what) except -1:
+    """Raise when a walk begins at NaN or inf: no op that was watched made it."""
+    if not all_finite(t._data):
+        from tinytensor import anomaly as report
+
+        report.examine_root(anomaly, what, t._data, "a leaf" if t._node is None else f"made by {t._node.op.__name__} at {t._node.line}")
+    return 0
 
 
 include "_op.pxi"
@@ -471,8 +560,52 @@ cdef int leaf_arrive(Walk w, TensorCore leaf, object g, Py_ssize_t refs) except 
     return 0
 
 
+# Gradients of leaves are added to under one lock: kernels release the GIL, and two threads may share a leaf. It is its
+# owner's again at once, since a finalizer that runs meanwhile may walk back, too.
+cdef PyThread_type_lock grads_lock = PyThread_allocate_lock()
+cdef unsigned long grads_owner = 0
+cdef int grads_depth = 0
+
+
+cdef void lock_grads() noexcept:
+    global grads_owner, grads_depth
+    cdef unsigned long me = PyThread_get_thread_ident()
+    if grads_depth == 0 or grads_owner != me:
+        if not PyThread_acquire_lock(grads_lock, 0):
+            with nogil:
+                PyThread_acquire_lock(grads_lock, 1)
+        grads_owner = me
+    grads_depth += 1
+
+
+cdef void unlock_grads() noexcept:
+    global grads_depth
+    grads_depth -= 1
+    if grads_depth == 0:
+        PyThread_release_lock(grads_lock)
+
+
+def _renew_lock():
+    """In a forked child: the thread that held it is not there."""
+    global grads_lock, grads_depth
+    grads_lock = PyThread_allocate_lock()
+    grads_depth = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
     """Add g to leaf.grad; only memory that the tape allocated is written to."""
+    lock_grads()
+    try:
+        return add_locked(leaf, g, refs)
+    finally:
+        unlock_grads()
+
+
+cdef int add_locked(TensorCore leaf, object g, Py_ssize_t refs) except -1:
     cdef TensorCore old = leaf._grad
     if type(g) is not ndarray:  # create_graph: gradients are tensors with a past
         leaf._grad = g.clone() if old is None else old + g  # a clone: other leaves may get the same tensor
@@ -487,7 +620,7 @@ cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
         leaf._grad_ours = True
     elif leaf._grad_ours and not old._requires and cnp.PyArray_ISBEHAVED(old._data):
         run_map(ADD_KERNEL, 2, old._data, g, None, 0, 0, old._data)
-        bump(old._data)
+        bump(old._data, ADDED)
     else:
         leaf._grad = tensor_of(run_map(ADD_KERNEL, 2, old._data, g, None, 0, 0, None))
         leaf._grad_ours = True
@@ -508,17 +641,25 @@ def check_versions(Node node not None):
             "Pass retain_graph=True to the first backward"
         )
     for i in range(min(COUNTED, len(<tuple>node.kept))):
-        if node.versions[i] != UNCOUNTED and version_of(node.kept[i]) != node.versions[i]:
-            block = block_of(node.kept[i])
-            by = f"changed in place at {where(*block.changed)}" if block is not None and block.changed else "changed in place"
+        if node.versions[i] != UNCOUNTED and version_of_kept(node.kept[i]) != node.versions[i]:
+            arrays = [a for a in (node.kept[i] if type(node.kept[i]) is tuple else [node.kept[i]]) if cnp.PyArray_Check(a)]
+            last = [b.changed for b in [block_of(a) for a in arrays] if b is not None and b.changed]
+            by = ""
+            if last:
+                code, offset, *what = last[0]
+                by = (f" by {what[0]}" if what else "") + (f" at {where(code, offset)}" if code is not None else "")
             raise RuntimeError(
-                f"backward of {node.op.__name__} (made at {node.line}) needs an array of shape {node.kept[i].shape} that was {by} "
-                "after the op kept it: change a clone() instead, or do it before the op"
+                f"backward of {node.op.__name__} (made at {node.line}) needs an array of shape {arrays[0].shape} that was changed in "
+                f"place{by} after the op kept it: change a clone() instead, or do it before the op"
             )
+
+
+ADDED = (None, -1, "the accumulation of a gradient")
 
 
 cdef object call_rule(Walk w, Node node, object g, tuple into):
     """What the rule of a node gives for an upstream gradient."""
+    global in_rule
     cdef Op op = node.op
     cdef PyObject *args[MOST]
     cdef tuple kept = <tuple>node.kept, needs
@@ -536,7 +677,13 @@ cdef object call_rule(Walk w, Node node, object g, tuple into):
             args[i + 1] = <PyObject *>needs
         else:
             args[i + 1] = <PyObject *>into
-    return PyObject_Vectorcall(op.function, args, op.asked + 1, NULL)
+    if not anomaly:
+        return PyObject_Vectorcall(op.function, args, op.asked + 1, NULL)
+    in_rule += 1
+    try:
+        return PyObject_Vectorcall(op.function, args, op.asked + 1, NULL)
+    finally:
+        in_rule -= 1
 
 
 cdef tuple needs_of(tuple parents):
@@ -581,7 +728,7 @@ cdef tuple into_of(Walk w, Node node, object g):
     cdef TensorCore leaf
     cdef Block block
     cdef int i
-    if w.create_graph or w.wanted is not None or type(g) is not ndarray:
+    if w.create_graph or w.wanted is not None or type(g) is not ndarray or anomaly:
         return tuple(arrays)
     for i in range(len(arrays)):
         if not isinstance(node.parents[i], TensorCore):
@@ -668,10 +815,19 @@ cdef int step(Walk w, Pending p) except -1:
     p.g = None
     if node.hooks or w.wanted is not None:
         g = watched(w, node, g)
-    check_versions(node)
     if node.op.wants_into:
-        into = into_of(w, node, g)
-    result = call_rule(w, node, g, into)
+        lock_grads()  # the rule may add to gradients of leaves
+        try:
+            check_versions(node)
+            into = into_of(w, node, g)
+            result = call_rule(w, node, g, into)
+        finally:
+            unlock_grads()
+    else:
+        check_versions(node)
+        result = call_rule(w, node, g, into)
+    if anomaly:
+        check_backward(node, g, result)
     if not w.retain_graph:
         node.kept = freed
     g = None
@@ -688,7 +844,7 @@ cdef int step(Walk w, Pending p) except -1:
         if parent is None or item is None:
             continue
         if into is not None and item is <object>PyTuple_GET_ITEM(into, i):
-            bump(item)
+            bump(item, ADDED)
             continue
         slot = node.slots[i] if node.slots is not None else 0
         right = False
@@ -739,6 +895,8 @@ def run(roots, bint create_graph, bint retain_graph, dict wanted=None):
 def root_gradient(TensorCore t not None, gradient, bint create_graph, what):
     """The gradient a walk starts with: ones for a scalar, or what the caller gave, checked."""
     cdef cnp.ndarray data = t._data
+    if anomaly:
+        check_root(t, what)
     if gradient is None:
         if cnp.PyArray_SIZE(data) != 1:
             raise RuntimeError(

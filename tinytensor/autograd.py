@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from . import tape
+from .anomaly import AnomalyError, detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from .tensor import Tensor
+
+__all__ = ["AnomalyError", "detect_anomaly", "grad", "is_anomaly_enabled", "set_detect_anomaly"]
 
 
 def grad(

@@ -226,6 +226,7 @@ class Tensor(_tape.TensorCore):
         self._node = None
         self._slot = 0
         self._requires = False
+        self._kin = None  # like detach(): what its views know of it ends here
         return self
 
     # ------------------------------------------------------------------------------------------------- to NumPy and Python

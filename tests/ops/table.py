@@ -524,4 +524,6 @@ for reduction in ("mean", "sum", "none"):
     row("mse_loss", lambda x, y, r=reduction: {"mean": np.mean, "sum": np.sum, "none": np.asarray}[r]((x - y) ** 2), "any any",
         (((3, 4), (3, 4)), ((5,), (5,)), ((), ()), ((1,), (1,)), *(((((0,), (0,))),) if reduction != "mean" else ())), wrap(F.mse_loss, reduction=reduction), label=reduction, scale=200)
 
+import table_inplace  # noqa: E402, F401  its rows
+
 COVERED = {r.name for r in ROWS}
