@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -261,15 +262,15 @@ def test_set_detect_anomaly_and_the_decorator() -> None:
 def test_off_it_keeps_nothing() -> None:
     from tinytensor.anomaly import _modules
 
-    before = len(_modules)
     net = nn.Sequential(nn.Linear(2, 2))
-    y = net(tt.ones(1, 2))
-    assert len(_modules) == before
+    node = net(tt.ones(1, 2)).grad_fn
+    assert node not in _modules
     with tt.detect_anomaly():
-        y = net(tt.ones(1, 2))
-        assert len(_modules) == before + 1
-    del y
-    assert len(_modules) == before
+        node = net(tt.ones(1, 2)).grad_fn
+    assert [type(m).__name__ for m in _modules[node]] == ["Sequential", "Linear"]
+    held = [weakref.ref(m) for m in _modules[node]]
+    del node, net
+    assert [r() for r in held] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -100,16 +100,16 @@ def test_backward_of_a_graph_made_in_another_thread() -> None:
     assert np.isfinite(x.grad.numpy()).all()
 
 
-@pytest.mark.parametrize("size", [3, 20_000])  # a large addition releases the GIL
+@pytest.mark.parametrize("size", [3, 3_000_000])  # a large addition releases the GIL
 def test_additions_to_a_leaf_that_threads_share_are_all_there(size: int) -> None:
     shared = tt.zeros(size, requires_grad=True)
 
     def work() -> None:
-        for k in range(50):
+        for k in range(12):
             (shared * float(k)).sum().backward()
 
     together(*[work] * 4)
-    assert shared.grad.tolist() == [4 * sum(range(50))] * size
+    assert shared.grad.numpy().min() == shared.grad.numpy().max() == 4 * sum(range(12))
 
 
 def test_weights_that_threads_share_get_all_gradients() -> None:

@@ -343,15 +343,6 @@ cdef object apply_many(Op op, PyObject **given):
     return output_of(out, node, 0)
 
 
-cdef int check_many(Op op, dict given, object out) except -1:
-    if in_rule or all_finite(out):
-        return 0
-    from tinytensor import anomaly as report
-
-    report.examine(anomaly, f"forward of {op.__name__}", list(given.items()), [("result", out)], where(*here("")[:2]), report.running())
-    return 0
-
-
 cdef int bind_view(object base, TensorCore t) except -1:
     """Let a tensor and a view of it know of each other, so that a change in place of one reaches the other's history."""
     cdef Block block = block_of(t._data)
@@ -369,11 +360,4 @@ cdef int bind_view(object base, TensorCore t) except -1:
         b._kin[:] = [r for r in b._kin if r() is not None]
     b._kin.append(weakref.ref(t))
     t._kin = b._kin
-    return 0
-
-
-cdef int remember_modules(Node node) except -1:
-    from tinytensor import anomaly as report
-
-    report.remember(node)
     return 0

@@ -40,7 +40,10 @@ def check_dtype(dtype: DTypeLike, what: str) -> np.dtype[Any]:
     """`dtype` as one of the five supported; TypeError for others."""
     if dtype is float:
         return _default[0]
-    d = np.dtype(dtype)
+    try:
+        d = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{what}: {dtype!r} is no dtype: use float32, float64, int64, bool or uint8") from None
     if d not in _DTYPES:
         if d.kind == "c":
             raise TypeError(f"{what}: complex numbers are out of tinytensor's scope, got {d}")

@@ -32,11 +32,13 @@ def normalized_dims(name: str, ndim: int, dim: Any) -> tuple[int, ...]:
     """dim as ascending, non-negative ints; IndexError out of range, ValueError when one is named twice."""
     if dim is None:
         return tuple(range(ndim))
-    given = (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
+    given = (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim) if isinstance(dim, (tuple, list)) else ("",)
     if not given:
         return tuple(range(ndim))
     out = []
     for d in given:
+        if not isinstance(d, (int, np.integer)):
+            raise TypeError(f"{name}: expected dim as an int, a tuple of ints or None, got {dim!r}")
         if not -builtins.max(ndim, 1) <= d < builtins.max(ndim, 1):
             raise IndexError(f"{name}: dim {d} is out of range for a tensor of {ndim} dimensions")
         out.append(int(d) % builtins.max(ndim, 1))
