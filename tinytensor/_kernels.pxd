@@ -8,12 +8,12 @@ cdef class Block:
     cdef void *ptr  # NULL: the memory is somebody else's
     cdef public Py_ssize_t version
     cdef int cls  # size class in the pool; 0: not from there
-    cdef list rare  # None, or [whose memory is kept, line of the last change, weak references to recorded views]
+    cdef list rare  # None, or [whose memory is kept, where it was changed last]
     cdef double inside[2]
 
 
 cdef Block block_of(object a)
-cdef void bump(object a)
+cdef int bump(object a, object where) except -1
 cdef bint is_alone(PyObject *a, Py_ssize_t refs)
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum)
 cdef object try_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out)

@@ -26,7 +26,6 @@ KEEP: int
 class Block:
     version: int
     changed: Any
-    views: list[Any] | None
 
 def isa() -> str: ...
 def isas() -> list[str]: ...

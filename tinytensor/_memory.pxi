@@ -59,14 +59,6 @@ cdef class Block:
     def changed(self, where):
         set_rare(self, 1, where)
 
-    @property
-    def views(self):
-        return None if self.rare is None else self.rare[2]
-
-    @views.setter
-    def views(self, refs):
-        set_rare(self, 2, refs)
-
     def __dealloc__(self):
         global pool_cached
         cdef size_t size
@@ -84,7 +76,7 @@ cdef int set_rare(Block b, int i, object value) except -1:
     if b.rare is None:
         if value is None:
             return 0
-        b.rare = [None, None, None]
+        b.rare = [None, None]
     b.rare[i] = value
     return 0
 
@@ -198,21 +190,18 @@ def version(a):
     return b.version if b is not None else 0
 
 
-cdef void bump(object a):
-    """Count a change in place of the memory of `a`, made by nobody's line."""
+cdef int bump(object a, object where) except -1:
+    """Count a change in place of the memory of `a`, made at `where`: code object, offset, and what did it."""
     cdef Block b = block_of(a)
     if b is not None:
         b.version += 1
-        if b.rare is not None:
-            b.rare[1] = None
+        set_rare(b, 1, where)
+    return 0
 
 
 def changed(a, where=None):
-    """Count a change in place of the memory of `a`, made at `where` (code object and offset)."""
-    cdef Block b = block_of(a)
-    if b is not None:
-        b.version += 1
-        b.changed = where
+    """Count a change in place of the memory of `a`, made at `where`: code object, offset, and what did it."""
+    bump(a, where)
 
 
 cdef bint is_alone(PyObject *a, Py_ssize_t refs):

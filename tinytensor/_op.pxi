@@ -208,11 +208,18 @@ cdef object recorded(Op op, PyObject **given, PyObject **values, bint needed):
         result = <object>aux
         Py_DECREF(result)  # now ours
     out = <cnp.ndarray>value if cnp.PyArray_Check(value) else np.asarray(value)
+    if block_of(out) is None:  # NumPy's own memory has no version yet
+        out = _kernels.owned(out)
+    if anomaly:
+        check_forward(op, values, out)
     if not needed or grad_off or op.function is None or not is_float(out):
-        return tensor_of(out)
-    t = output_of(out, record(op, given, values, out, result), 0)
-    if op.view:
-        remember_view(t)
+        t = tensor_of(out)
+    else:
+        t = output_of(out, record(op, given, values, out, result), 0)
+        if anomaly:
+            remember_modules(t._node)
+    if op.view and not grad_off and is_float(out):
+        bind_view(<object>given[op.at[0]], t)
     return t
 
 
@@ -258,12 +265,50 @@ cdef Node record(Op op, PyObject **given, PyObject **values, cnp.ndarray out, ob
                 v = result[op.which[i]]
             if kind <= OUT and cnp.PyArray_Check(v):
                 versions[j] = version_of(v)
+            elif kind == ARGUMENT and j < COUNTED and (cnp.PyArray_Check(v) or type(v) is tuple):
+                versions[j] = version_of_kept(v)
         Py_INCREF(v)
         PyTuple_SET_ITEM(kept, j, v)
         j += 1
     cdef Node node = new_node(op, parents, slots, kept, out)
     memcpy(node.versions, versions, sizeof(versions))
+    if op is ADD and node.nd == 0:
+        count_spent(node)
     return node
+
+
+cdef inline bint ran(object parent):
+    """Whether backward ran through what a parent stands for: it, or what it was made of, is freed."""
+    if type(parent) is not Node:
+        return False
+    if (<Node>parent).kept is freed:
+        return True
+    for p in (<Node>parent).parents:
+        if type(p) is Node and (<Node>p).kept is freed:
+            return True
+    return False
+
+
+cdef int count_spent(Node node) except -1:
+    """Warn, once, of a running sum that keeps alive the graphs of its terms, though backward went through them."""
+    global warned
+    cdef int before = 0
+    for p in node.parents:
+        if type(p) is Node and (<Node>p).spent > before:
+            before = (<Node>p).spent
+    if warned or not (ran(node.parents[0]) or ran(node.parents[1])):
+        node.spent = before
+        return 0
+    node.spent = before + 1
+    if node.spent >= SPENT:
+        warned = True
+        file, _, line = where(node.code, node.offset).rpartition(":")
+        warnings.warn_explicit(
+            f"this running sum of scalars holds the graphs of {SPENT} terms whose backward already ran, and will hold all that follow: "
+            "add numbers instead, total += loss.item(), or loss.detach()",
+            UserWarning, file or "unknown", int(line) if line.isdigit() else 0,
+        )
+    return 0
 
 
 cdef object apply_many(Op op, PyObject **given):
@@ -278,6 +323,9 @@ cdef object apply_many(Op op, PyObject **given):
     cdef object out = value_of(op, values, NULL)
     if not any([isinstance(t, TensorCore) for t in tensors]):
         return out
+    if anomaly:
+        many = {f"{op.many}[{i}]": a for i, a in enumerate(arrays)}
+        check_many(op, many, out)
     parents = [((<TensorCore>t)._node or t) if isinstance(t, TensorCore) and (<TensorCore>t)._requires else None for t in tensors]
     if grad_off or op.function is None or not is_float(out) or not any([p is not None for p in parents]):
         return tensor_of(out)
@@ -290,17 +338,26 @@ cdef object apply_many(Op op, PyObject **given):
     cdef Node node = new_node(op, tuple(parents), tuple([(<TensorCore>t)._slot if isinstance(t, TensorCore) else 0 for t in tensors]), tuple(kept), out)
     for i in range(COUNTED):
         node.versions[i] = UNCOUNTED
+    if anomaly:
+        remember_modules(node)
     return output_of(out, node, 0)
 
 
-cpdef int remember_view(TensorCore t) except -1:
-    """Let the owner of t's memory know of t, so that a change in place can reach it."""
+cpdef int bind_view(object base, TensorCore t) except -1:
+    """Let a tensor and a view of it know of each other, so that a change in place of one reaches the other's history."""
     cdef Block block = block_of(t._data)
-    if block is not None:
-        views = block.views
-        if views is None:
-            block.views = views = []
-        elif len(views) > 8:
-            block.views = views = [r for r in views if r() is not None]
-        views.append(weakref.ref(t))
+    cdef TensorCore b
+    cdef Py_ssize_t n
+    if not isinstance(base, TensorCore):
+        return 0
+    b = <TensorCore>base
+    if b is t or block is None or block is not block_of(b._data):
+        return 0
+    if b._kin is None:
+        b._kin = [weakref.ref(b)]
+    n = len(b._kin)
+    if n >= 8 and n & (n - 1) == 0:
+        b._kin[:] = [r for r in b._kin if r() is not None]
+    b._kin.append(weakref.ref(t))
+    t._kin = b._kin
     return 0

@@ -15,9 +15,12 @@ cdef class Batch:
     cdef Py_ssize_t count
     cdef list keep, back
     cdef cnp.ndarray last  # the parameter added last, or its copy
+    cdef object mark  # of the change in place: the line that steps
+    cdef list params  # for the check of anomalies
 
     def __cinit__(self, str name, Py_ssize_t most):
-        self.name, self.keep, self.back = name, [], []
+        self.name, self.keep, self.back, self.params = name, [], [], []
+        self.mark = here(f"{name}'s step")
         self.entries = <Entry *>malloc((most + 1) * sizeof(Entry))
         self.run = <tt_param *>malloc((most + 1) * sizeof(tt_param))
         if self.entries == NULL or self.run == NULL:
@@ -73,7 +76,9 @@ cdef Entry *add_entry(Batch b, TensorCore t) except NULL:
     e.dtype = 0 if kind == cnp.NPY_FLOAT else 1
     e.step = 0
     b.count += 1
-    bump(t._data)  # whoever kept the parameter's version learns of the change
+    bump(t._data, b.mark)  # whoever kept the parameter's version learns of the change
+    if anomaly:
+        b.params.append((f"parameter {b.count - 1}", p, g))
     return e
 
 
@@ -124,6 +129,19 @@ cdef int run_batch(Batch b, bint adam, tt_hyper *h) except -1:
             run_optim(adam, dtype, b.run, n, h)
     for to, copy in b.back:
         np.copyto(to, copy)
+    if anomaly:
+        check_step(b)
+    return 0
+
+
+cdef int check_step(Batch b) except -1:
+    """Raise when a step made NaN or inf of gradients that have none: of a parameter that had it forward would not have come
+    here."""
+    from tinytensor import anomaly as report
+
+    for name, p, g in b.params:
+        if not all_finite(p):
+            report.examine(anomaly, b.name + "'s step", [("gradient", g)], [(name, p)], where(b.mark[0], b.mark[1]), ())
     return 0
 
 

@@ -1,6 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, auto_pickle=False
 """The tape's hot core: what a Tensor holds, Node, the call of an op, and the walk back. No mathematics but accumulation."""
 
+import os
+import warnings
 import weakref
 from heapq import heappop, heappush
 
@@ -13,7 +15,7 @@ cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItem
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
-from libc.math cimport pow
+from libc.math cimport isfinite, pow
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 from tinytensor._kernels cimport Block, block_of, bump, is_alone, new_array, run_map, run_optim, try_map
@@ -26,6 +28,8 @@ cdef extern from *:
     #include "frameobject.h"
     /* 0: ops of this thread record */
     static _Thread_local int grad_off;
+    /* of this thread: 1 checks for NaN, 2 for infinities; and whether a rule runs now, whose ops are checked as a whole */
+    static _Thread_local int anomaly, in_rule;
 
     static inline PyObject *frame_now(void) { PyObject *f = (PyObject *)PyEval_GetFrame(); Py_XINCREF(f); return f; }
     static inline PyObject *frame_back(PyObject *f) { return (PyObject *)PyFrame_GetBack((PyFrameObject *)f); }
@@ -59,7 +63,7 @@ cdef extern from *:
         PyType_Modified(t);
     }
     """
-    int grad_off
+    int grad_off, anomaly, in_rule
     PyObject *frame_now()
     PyObject *frame_back(PyObject *f)
     object frame_code(PyObject *f)
@@ -75,10 +79,18 @@ cdef extern from "Python.h":
     object PyObject_Vectorcall(object callable, PyObject **args, size_t nargsf, PyObject *names)
     object PyMethod_New(object function, object instance)
 
+cdef extern from "pythread.h" nogil:
+    ctypedef void *PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock()
+    int PyThread_acquire_lock(PyThread_type_lock lock, int wait)
+    void PyThread_release_lock(PyThread_type_lock lock)
+    unsigned long PyThread_get_thread_ident()
+
 cdef enum:
     MOST = 16  # parameters of an op, or of a rule
     COUNTED = 8  # kept values whose version can be counted
     DIMS = 4  # dimensions that lie in the node itself
+    SPENT = 100  # graphs behind a running sum whose backward ran, at which it warns
     UNCOUNTED = 0xFFFFFFFF
 
 cdef enum Kind:  # what a parameter of a rule is
@@ -88,11 +100,12 @@ cdef class Node
 cdef class Op
 
 cdef int ADD_KERNEL = _kernels.OPS["add"]
-cdef frozenset OWN = frozenset(("tinytensor", "tinytensor.ops", "tinytensor.nn"))  # whose lines are not the user's
+cdef frozenset OWN = frozenset(("tinytensor", "tinytensor.ops", "tinytensor.nn", "tinytensor.optim"))  # whose lines are not the user's
 cdef object ndarray = np.ndarray
 cdef object TENSOR = None  # the class of what ops give
 cdef object THEIRS = None  # the code object last seen that is not ours
 cdef Py_ssize_t last_number = 0
+cdef bint warned = False  # of a running sum
 cdef list FLAGS = [[tuple([bool(m >> i & 1) for i in range(n)]) for m in range(1 << n)] for n in range(4)]
 
 
@@ -117,6 +130,16 @@ cdef class Mode:
         global grad_off
         grad_off = not value
 
+    @property
+    def anomaly(self):
+        """What ops are checked for: 0 nothing, 1 NaN, 2 infinities, 3 both."""
+        return anomaly
+
+    @anomaly.setter
+    def anomaly(self, int value):
+        global anomaly
+        anomaly = value
+
 
 mode = Mode()
 
@@ -130,6 +153,7 @@ cdef class TensorCore:
     cdef public cnp.ndarray _data
     cdef public TensorCore _grad
     cdef public object _hooks
+    cdef public list _kin  # weak references to the tensors that views bind it to, itself among them
     cdef public Node _node
     cdef public int _slot
     cdef public bint _requires
@@ -260,6 +284,7 @@ cdef class Node:
     cdef readonly list hooks
     cdef public object code
     cdef public int offset
+    cdef int spent  # of a running sum: how many of its terms' graphs ran backward, at least
     cdef readonly Py_ssize_t number
     cdef tuple more  # outputs behind the first
     cdef int nd, typenum  # of the first output
@@ -352,7 +377,7 @@ cdef class Node:
             self.kept = tuple([new if v is old else v for v in self.kept])
             for i in range(min(COUNTED, len(self.kept))):
                 if self.versions[i] != UNCOUNTED:
-                    self.versions[i] = version_of(self.kept[i])
+                    self.versions[i] = version_of_kept(self.kept[i])
 
 
 cdef int make_room(Node node, int nd) except -1:
@@ -369,6 +394,17 @@ cdef int make_room(Node node, int nd) except -1:
 cdef inline unsigned int version_of(object a):
     cdef Block b = block_of(a)
     return 0 if b is None else <unsigned int>b.version
+
+
+cdef unsigned int version_of_kept(object v):
+    """The version of a kept array; of a tuple, such as an index, the sum over its arrays."""
+    cdef unsigned int total = 0
+    if type(v) is tuple:
+        for item in <tuple>v:
+            if cnp.PyArray_Check(item):
+                total += version_of(item)
+        return total
+    return version_of(v)
 
 
 cdef Node new_node(Op op, tuple parents, tuple slots, tuple kept, cnp.ndarray out):
@@ -388,52 +424,7 @@ cdef Node new_node(Op op, tuple parents, tuple slots, tuple kept, cnp.ndarray ou
     return node
 
 
-cdef object place(int *offset):
-    """The code object and the offset of the line that called us: of the first frame outside this package."""
-    global THEIRS
-    cdef PyObject *frame = frame_now()
-    cdef PyObject *back
-    cdef object code = None
-    offset[0] = -1
-    if frame == NULL:
-        return None
-    try:
-        while True:
-            code = frame_code(frame)
-            if code is THEIRS:
-                break
-            if (<dict>frame_globals(frame)).get("__package__") not in OWN:
-                THEIRS = code
-                break
-            back = frame_back(frame)
-            if back == NULL:
-                break
-            Py_DECREF(<object>frame)
-            frame = back
-        offset[0] = frame_offset(frame)
-    finally:
-        Py_DECREF(<object>frame)
-    return code
-
-
-def here():
-    """The code object and the offset of the line that called this package."""
-    cdef int offset
-    code = place(&offset)
-    return code, offset
-
-
-def where(code, offset):
-    """`file:line` of an instruction."""
-    if code is None:
-        return "unknown line"
-    line = code.co_firstlineno
-    for start, end, number in code.co_lines():
-        if start <= offset < end and number is not None:
-            line = number
-    return f"{code.co_filename}:{line}"
-
-
+include "_lines.pxi"
 include "_op.pxi"
 include "_hooks.pxi"
 
@@ -531,8 +522,52 @@ cdef int leaf_arrive(Walk w, TensorCore leaf, object g, Py_ssize_t refs) except 
     return 0
 
 
+# Gradients of leaves are added to under one lock: kernels release the GIL, and two threads may share a leaf. It is its
+# owner's again at once, since a finalizer that runs meanwhile may walk back, too.
+cdef PyThread_type_lock grads_lock = PyThread_allocate_lock()
+cdef unsigned long grads_owner = 0
+cdef int grads_depth = 0
+
+
+cdef void lock_grads() noexcept:
+    global grads_owner, grads_depth
+    cdef unsigned long me = PyThread_get_thread_ident()
+    if grads_depth == 0 or grads_owner != me:
+        if not PyThread_acquire_lock(grads_lock, 0):
+            with nogil:
+                PyThread_acquire_lock(grads_lock, 1)
+        grads_owner = me
+    grads_depth += 1
+
+
+cdef void unlock_grads() noexcept:
+    global grads_depth
+    grads_depth -= 1
+    if grads_depth == 0:
+        PyThread_release_lock(grads_lock)
+
+
+def _renew_lock():
+    """In a forked child: the thread that held it is not there."""
+    global grads_lock, grads_depth
+    grads_lock = PyThread_allocate_lock()
+    grads_depth = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
     """Add g to leaf.grad; only memory that the tape allocated is written to."""
+    lock_grads()
+    try:
+        return add_locked(leaf, g, refs)
+    finally:
+        unlock_grads()
+
+
+cdef int add_locked(TensorCore leaf, object g, Py_ssize_t refs) except -1:
     cdef TensorCore old = leaf._grad
     if type(g) is not ndarray:  # create_graph: gradients are tensors with a past
         leaf._grad = g.clone() if old is None else old + g  # a clone: other leaves may get the same tensor
@@ -547,7 +582,7 @@ cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
         leaf._grad_ours = True
     elif leaf._grad_ours and not old._requires and cnp.PyArray_ISBEHAVED(old._data):
         run_map(ADD_KERNEL, 2, old._data, g, None, 0, 0, old._data)
-        bump(old._data)
+        bump(old._data, ADDED)
     else:
         leaf._grad = tensor_of(run_map(ADD_KERNEL, 2, old._data, g, None, 0, 0, None))
         leaf._grad_ours = True
@@ -570,17 +605,22 @@ def check_versions(Node node not None):
             )
         compute_again(node)
     for i in range(min(COUNTED, len(<tuple>node.kept))):
-        if node.versions[i] != UNCOUNTED and version_of(node.kept[i]) != node.versions[i]:
-            block = block_of(node.kept[i])
-            by = f"changed in place at {where(*block.changed)}" if block is not None and block.changed else "changed in place"
+        if node.versions[i] != UNCOUNTED and version_of_kept(node.kept[i]) != node.versions[i]:
+            arrays = [a for a in (node.kept[i] if type(node.kept[i]) is tuple else [node.kept[i]]) if cnp.PyArray_Check(a)]
+            last = [b.changed for b in [block_of(a) for a in arrays] if b is not None and b.changed]
+            by = cause(last[0]) if last else ""
             raise RuntimeError(
-                f"backward of {node.op.__name__} (made at {node.line}) needs an array of shape {node.kept[i].shape} that was {by} "
-                "after the op kept it: change a clone() instead, or do it before the op"
+                f"backward of {node.op.__name__} (made at {node.line}) needs an array of shape {arrays[0].shape} that was changed in "
+                f"place{by} after the op kept it: change a clone() instead, or do it before the op"
             )
+
+
+ADDED = (None, -1, "the accumulation of a gradient")
 
 
 cdef object call_rule(Walk w, Node node, object g, tuple into):
     """What the rule of a node gives for an upstream gradient."""
+    global in_rule
     cdef Op op = node.op
     cdef PyObject *args[MOST]
     cdef tuple kept = <tuple>node.kept, needs
@@ -600,7 +640,13 @@ cdef object call_rule(Walk w, Node node, object g, tuple into):
             args[i + 1] = <PyObject *>node
         else:
             args[i + 1] = <PyObject *>into
-    return PyObject_Vectorcall(op.function, args, op.asked + 1, NULL)
+    if not anomaly:
+        return PyObject_Vectorcall(op.function, args, op.asked + 1, NULL)
+    in_rule += 1
+    try:
+        return PyObject_Vectorcall(op.function, args, op.asked + 1, NULL)
+    finally:
+        in_rule -= 1
 
 
 cdef tuple needs_of(tuple parents):
@@ -645,7 +691,7 @@ cdef tuple into_of(Walk w, Node node, object g):
     cdef TensorCore leaf
     cdef Block block
     cdef int i
-    if w.create_graph or w.wanted is not None or has_hook(node, AFTER) or type(g) is not ndarray:
+    if w.create_graph or w.wanted is not None or has_hook(node, AFTER) or type(g) is not ndarray or anomaly:
         return tuple(arrays)
     for i in range(len(arrays)):
         if not isinstance(node.parents[i], TensorCore):
@@ -710,10 +756,19 @@ cdef int step(Walk w, Pending p) except -1:
             return 0
         if has_hook(node, BEFORE):
             g = before_rule(w, node, g)
-    check_versions(node)
     if node.op.wants_into:
-        into = into_of(w, node, g)
-    result = call_rule(w, node, g, into)
+        lock_grads()  # the rule may add to gradients of leaves
+        try:
+            check_versions(node)
+            into = into_of(w, node, g)
+            result = call_rule(w, node, g, into)
+        finally:
+            unlock_grads()
+    else:
+        check_versions(node)
+        result = call_rule(w, node, g, into)
+    if anomaly:
+        check_backward(node, g, result)
     if has_hook(node, AFTER):
         result = after_rule(w, node, result, g)
     if not w.retain_graph:
@@ -732,7 +787,7 @@ cdef int step(Walk w, Pending p) except -1:
         if parent is None or item is None or (w.onward is not None and not leads(w, parent)):
             continue
         if into is not None and item is <object>PyTuple_GET_ITEM(into, i):
-            bump(item)
+            bump(item, ADDED)
             continue
         slot = node.slots[i] if node.slots is not None else 0
         right = False
@@ -778,10 +833,13 @@ def run(roots, bint create_graph, bint retain_graph, dict wanted=None):
 def root_gradient(TensorCore t not None, gradient, bint create_graph, what):
     """The gradient a walk starts with: ones for a scalar, or what the caller gave, checked."""
     cdef cnp.ndarray data = t._data
+    if anomaly:
+        check_root(t, what)
     if gradient is None:
         if cnp.PyArray_SIZE(data) != 1:
             raise RuntimeError(
-                f"{what}: the gradient of a tensor of shape {t.shape} needs to be told: pass gradient=, or reduce it to a scalar"
+                f"{what}: the gradient of a tensor of shape {t.shape} needs to be told: "
+                f"pass {'grad_outputs' if what == 'grad' else 'gradient'}=, or reduce it to a scalar"
             )
         ones = new_array(cnp.PyArray_NDIM(data), cnp.PyArray_DIMS(data), cnp.PyArray_TYPE(data))
         ones.fill(1)

@@ -9,11 +9,15 @@ import numpy as np
 
 from . import _kernels, tape
 from ._tape import call_post_accumulate
+from .anomaly import AnomalyError, detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from .checkpoint import checkpoint
 from .function import Function, FunctionCtx, custom_vjp
 from .tensor import Tensor
 
-__all__ = ["Function", "FunctionCtx", "backward", "checkpoint", "custom_vjp", "grad"]
+__all__ = [
+    "AnomalyError", "Function", "FunctionCtx", "backward", "checkpoint", "custom_vjp", "detect_anomaly", "grad",
+    "is_anomaly_enabled", "set_detect_anomaly",
+]  # fmt: skip
 
 
 def grad(

@@ -7,10 +7,10 @@ from contextlib import nullcontext
 from typing import Any
 
 from . import _kernels
-from ._tape import Node, newest_number, number_of
+from ._tape import Node, cause, newest_number, number_of
 from .function import tensors_in
 from .random import default_generator, fork_rng
-from .tape import enable_grad, mode, where
+from .tape import enable_grad, mode
 
 __all__ = ["checkpoint"]
 
@@ -61,7 +61,7 @@ class _Region:
         for t, array, version in self.versions:
             if _kernels.version(array) != version or t._data is not array:
                 block = _kernels.block(array)
-                by = f" in place at {where(*block.changed)}" if block is not None and block.changed else ""
+                by = f" in place{cause(block.changed)}" if block is not None and block.changed else ""
                 raise RuntimeError(
                     f"checkpoint: an argument of shape {array.shape} was changed{by}, so the function cannot run again as it "
                     "did: pass a clone(), or change it after backward"

@@ -94,6 +94,8 @@ def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """All fill_value; its kind decides the dtype where none is told."""
+    if isinstance(fill_value, (str, bytes)):
+        raise TypeError(f"full: expected a number as fill_value, got {fill_value!r}")
     if dtype is None:
         dtype = (
             np.bool_
@@ -153,6 +155,8 @@ def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of (n, m)."""
+    if n < 0 or (m or 0) < 0:
+        raise ValueError(f"eye: expected sizes >= 0, got {n} and {m}")
     return _finished(
         np.eye(n, m, dtype=get_default_dtype() if dtype is None else check_dtype(dtype, "eye")), requires_grad
     )

@@ -10,10 +10,10 @@ from types import FunctionType
 from typing import Any
 
 from . import _kernels
-from ._tape import Node, Op, here, remember_view
-from .ops.inplace import touched
+from ._tape import Node, Op, bind_view, cause, check_made, here
+from .ops.inplace import SEALED, renew_kin
 from .random import default_generator, fork_rng
-from .tape import mode, no_grad, where
+from .tape import mode, no_grad
 from .tensor import Tensor
 
 __all__ = ["Function", "FunctionCtx", "custom_vjp", "tensors_in"]
@@ -94,7 +94,7 @@ class FunctionCtx:
         array = saved.array
         if _kernels.version(array) != saved.version:
             block = _kernels.block(array)
-            by = f" at {where(*block.changed)}" if block is not None and block.changed else ""
+            by = cause(block.changed) if block is not None and block.changed else ""
             raise RuntimeError(
                 f"backward of {self._name} (made at {node.line}) needs a saved tensor of shape {array.shape} that was changed "
                 f"in place{by} after forward saved it: change a clone() instead, or do it before"
@@ -201,22 +201,28 @@ def _run(
         raise TypeError(f"{name}.forward: return a Tensor or a tuple of them, got a list")
     outs = list(raw) if isinstance(raw, tuple) else [raw]
     recorded = mode.enabled and any(needs)
-    place = here()
+    mark = here(name)
     inputs = {id(a): i for i, a in enumerate(args) if isinstance(a, Tensor)}
     _check_dirty(ctx, args, outs, recorded)
     for t in ctx._dirty:
-        touched(t, place)
+        _kernels.changed(t._data, mark)
     node = None
     tensors = [t for t in outs if isinstance(t, Tensor)]
     if recorded and tensors:
         parents = tuple([(a._node or a) if need else None for a, need in zip(args, needs)])
         numbers = tuple([a._slot if need else 0 for a, need in zip(args, needs)])
         metas = tuple([(t.shape, t.dtype) for t in tensors])
-        node = Node(op, parents, numbers if any(numbers) else None, (ctx,), metas, *place)
+        node = Node(op, parents, numbers if any(numbers) else None, (ctx,), metas, *mark[:2])
         _keep(ctx, inputs, {id(t): i for i, t in enumerate(tensors)})
     ctx._given = None
     constant, dirty, seen = {id(t) for t in ctx._constant}, {id(t) for t in ctx._dirty}, set(inputs)
-    memory = [_kernels.block(a._data) for a in args if isinstance(a, Tensor)]
+    check_made(
+        name,
+        [(f"argument {i}", a._data) for i, a in enumerate(args) if isinstance(a, Tensor)],
+        [("result", t._data) for t in tensors],
+        node,
+    )
+    memory = [a for a in args if isinstance(a, Tensor)]
     places: list[int | None] = []
     result = []
     at = -1
@@ -231,6 +237,7 @@ def _run(
         if id(t) in dirty:
             if node is not None and differentiable:
                 t._rebase(node, at)
+                renew_kin(t, mark)
             result.append(t)
             continue
         array = t._data
@@ -241,9 +248,12 @@ def _run(
             result.append(t if array is t._data else Tensor._new(array))
             continue
         made = Tensor._made(array, node, at)
-        if array is not t._data or any(b is not None and b is _kernels.block(array) for b in memory):
-            remember_view(made)
-        memory.append(_kernels.block(array))
+        block = _kernels.block(array)
+        base = next((m for m in memory if block is not None and _kernels.block(m._data) is block), None)
+        if base is not None:
+            bind_view(base, made)
+            SEALED[id(made)] = made
+        memory.append(made)
         result.append(made)
     ctx._slots = tuple(places)
     ctx._dirty = ctx._constant = ()

@@ -41,7 +41,10 @@ def check_dtype(dtype: DTypeLike, what: str) -> np.dtype[Any]:
     """`dtype` as one of the five supported; TypeError for others."""
     if dtype is float:
         return _default[0]
-    d = np.dtype(dtype)
+    try:
+        d = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{what}: {dtype!r} is no dtype: use float32, float64, int64, bool or uint8") from None
     if d not in _DTYPES:
         if d.kind == "c":
             raise TypeError(f"{what}: complex numbers are out of tinytensor's scope, got {d}")
@@ -239,6 +242,7 @@ class Tensor(_tape.TensorCore):
         self._node = None
         self._slot = 0
         self._requires = False
+        self._kin = None  # like detach(): what its views know of it ends here
         return self
 
     # ------------------------------------------------------------------------------------------------- to NumPy and Python

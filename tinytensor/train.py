@@ -239,7 +239,7 @@ def train(
     are drawn.
 
     Raises ValueError if the holdout leaves nothing to train on or the labels have no sensible number of
-    classes, and FloatingPointError if the loss becomes infinite or NaN.
+    classes, and FloatingPointError, before the step's update, if the loss is infinite or NaN.
     """
     images, labels, held_images, held_labels = _split(data, config.holdout)
     description = _describe(config, images, data.classes)
@@ -263,6 +263,13 @@ def train(
         for x, y in classifier.batches(images, labels, config.batch_size):
             logits = model(x)
             loss = F.cross_entropy(logits, y)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the loss is {value} at step {len(step_losses) + 1}, in epoch {epoch}: training diverged, try a lower "
+                    f"learning rate (it is {config.peak_lr}); inside `with tt.detect_anomaly():` the first op that makes NaN "
+                    "or inf is named"
+                )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -270,7 +277,7 @@ def train(
             if scheduler is not None:
                 scheduler.step()
 
-            size, value = len(y), loss.item()
+            size = len(y)
             outputs[done : done + size] = logits.detach().numpy()
             targets[done : done + size] = y.numpy()
             done += size
@@ -280,11 +287,6 @@ def train(
                 on_step(size, value)
         seconds = time.perf_counter() - epoch_started
         elapsed = time.perf_counter() - started
-        if not math.isfinite(total):
-            raise FloatingPointError(
-                f"the loss is {total / count} after epoch {epoch}: training diverged, try a lower learning rate "
-                f"(it is {config.peak_lr})"
-            )
         record = EpochRecord(
             epoch,
             train_loss=total / count,

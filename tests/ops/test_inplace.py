@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
 import tinytensor as tt
 
@@ -214,40 +217,156 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_view_of_what_needs_a_gradient_refuses_or_is_right(name: str) -> None:
-    x = tt.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+def test_a_change_through_a_view_reaches_its_base(name: str) -> None:
+    rng = np.random.default_rng(0)
+    a, up = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
+    x, w = tt.tensor(a, requires_grad=True), tt.tensor(1.5, dtype=tt.float64, requires_grad=True)
     y = x * 2
     v = VIEWS[name](y)
-    before = y.tolist()
-    with pytest.raises(RuntimeError, match=r"view cannot be changed in place.*base"):
-        v.mul_(3)
-    with pytest.raises(RuntimeError, match=r"view cannot be changed in place.*base"):
-        v[0] = 3
-    assert y.tolist() == before
-    y.sum().backward()
-    assert x.grad.tolist() == [[2, 2, 2], [2, 2, 2]]
+    assert v.mul_(w) is v
+    changed = np.zeros((2, 3), bool)
+    VIEWS[name](tt.from_numpy(changed)).numpy()[...] = True
+    np.testing.assert_array_equal(y.detach().numpy(), np.where(changed, a * 2 * 1.5, a * 2))
+    y.backward(tt.tensor(up))
+    np.testing.assert_allclose(x.grad.numpy(), np.where(changed, 3 * up, 2 * up), rtol=1e-14)
+    np.testing.assert_allclose(w.grad.item(), (2 * a * up)[changed].sum(), rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_a_view_made_before_its_base_changed_refuses_in_backward(name: str) -> None:
+def test_a_change_of_the_base_reaches_its_views(name: str) -> None:
     x = tt.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     y = x * 2
     v = VIEWS[name](y)
-    y += 1
-    with pytest.raises(RuntimeError, match=r"view whose base was changed in place.*again"):
-        v.sum().backward()
-    again = VIEWS[name](y)
-    again.sum().backward()
-    assert x.grad.numpy().sum() == 2 * again.numel()
+    y.mul_(3)
+    y[0] = 1.0
+    v.sum().backward()
+    want = np.zeros((2, 3))
+    VIEWS[name](tt.from_numpy(want)).numpy()[...] = 6
+    want[0] = 0
+    assert x.grad.tolist() == want.tolist()
 
 
-def test_a_view_of_a_view_refuses_too() -> None:
+def test_views_of_views_and_overlapping_views() -> None:
     x = leaf(1, 2, 3, 4)
+    y = x * 1
+    middle, tail = y[1:3], y.reshape(2, 2)[1]
+    end = middle[1:]
+    middle *= 10
+    assert (y.tolist(), tail.tolist(), end.tolist()) == ([1, 20, 30, 4], [30, 4], [30])
+    (tail * tail).sum().backward(retain_graph=True)
+    assert x.grad.tolist() == [0, 0, 2 * 30 * 10, 8]
+    x.grad = None
+    (end.sum() * 2 + y.sum()).backward()
+    assert x.grad.tolist() == [1, 10, 30, 1]
+
+
+def test_a_view_whose_base_is_gone() -> None:
+    x = leaf(1, 2, 3, 4)
+    a = (x * 2).reshape(2, 2)
+    b = a.T
+    a *= 3
+    b[0] *= 5
+    (a.sum() + b[0, 0]).backward()
+    assert x.grad.tolist() == [60, 6, 30, 6]
+
+
+def test_an_expanded_view_follows_its_base() -> None:
+    x = leaf(1, 2)
+    y = x * 1
+    wide = y.expand(3, 2)
+    y[0] *= 7
+    assert wide.tolist() == [[7, 2]] * 3
+    wide.sum().backward()
+    assert x.grad.tolist() == [21, 3]
+
+
+def test_a_change_through_a_view_can_be_differentiated_twice() -> None:
+    x = leaf(1.5, 2)
+    y = x * x
+    y[0] *= x[1]
+    (g,) = tt.autograd.grad(y.sum(), x, create_graph=True)
+    np.testing.assert_allclose(g.tolist(), [2 * 1.5 * 2, 1.5**2 + 4])
+    (h,) = tt.autograd.grad((g * tt.tensor([1.0, 10.0], dtype=tt.float64)).sum(), x)
+    np.testing.assert_allclose(h.tolist(), [2 * 2 + 10 * 3, 3 + 20])
+
+
+def test_augmented_assignment_by_index() -> None:
+    x, w = leaf(1, 2, 3), leaf(10, 20)
+    y = x * 1
+    y[1:] += w
+    y[0] *= 5
+    y[np.array([2, 0])] -= w
+    y[tt.tensor([False, True, False])] = w[:1]
+    y[0] /= 2
+    assert y.tolist() == [(5 - 20) / 2, 10, 3 + 20 - 10]
+    y.sum().backward()
+    assert (x.grad.tolist(), w.grad.tolist()) == ([2.5, 0, 1], [0, 0.5])
+
+
+def test_a_view_of_a_leaf_that_requires_grad_refuses() -> None:
+    x = leaf(1, 2, 3)
+    for change in (lambda: x[1:].mul_(2), lambda: x.reshape(3, 1).zero_(), lambda: x.__setitem__(0, x[1])):
+        with pytest.raises(RuntimeError, match=r"leaf that requires grad cannot be changed in place.*no_grad"):
+            change()
+    with pytest.raises(RuntimeError, match="add_: a view of a leaf"):
+        x[0] += 1
+    assert x.tolist() == [1, 2, 3]
+    with tt.no_grad():
+        x[1:] *= 2
+    assert x.tolist() == [1, 4, 6]
+
+
+def test_a_plain_buffer_and_its_rows() -> None:
+    """A view made before its buffer got a history takes part in it."""
+    x, buffer = leaf(1, 2), tt.zeros(3, 2, dtype=tt.float64)
+    row, other = buffer[0], buffer[2]
+    buffer[0] = x * 2
+    assert row.tolist() == [2, 4]
+    assert row.requires_grad
+    row.copy_(row * 3)
+    other += 1
+    assert buffer.tolist() == [[6, 12], [0, 0], [1, 1]]
+    (buffer.sum() + row[0]).backward()
+    assert x.grad.tolist() == [12, 6]
+
+
+def test_detached_memory_is_another_tensors() -> None:
+    """As PyTorch: a detached tensor has a history of its own, and what kept the old values refuses."""
+    x, w = leaf(1, 2), leaf(3, 4)
     y = x * 2
-    v = y.reshape(2, 2)[0]
-    y.mul_(2)
-    with pytest.raises(RuntimeError, match="view whose base was changed"):
-        v.sum().backward()
+    d = y.detach()
+    d *= w
+    assert y.tolist() == [6, 16]
+    (d.sum() + y.sum()).backward()
+    assert (x.grad.tolist(), w.grad.tolist()) == ([2, 2], [2, 4])
+    kept = tt.square(y := x * 2)
+    y.detach()[0] = 5
+    with pytest.raises(RuntimeError, match="backward of square"):
+        kept.sum().backward()
+    y.detach_()
+    assert not (y * 2).requires_grad
+
+
+def test_views_that_the_tape_does_not_know_refuse_to_record() -> None:
+    x = leaf(1, 2)
+    y = x * 2
+    with tt.no_grad():
+        v = y[:1]
+    for unknown in (v, y[:1].detach(), tt.from_numpy(y.detach().numpy()[:1])):
+        with pytest.raises(RuntimeError, match=r"mul_: a view cannot be changed in place.*no_grad.*clone"):
+            unknown.mul_(x[:1])
+    assert y.tolist() == [2, 4]
+
+
+def test_replaced_data_shares_nothing_with_old_views() -> None:
+    x = leaf(1, 2)
+    y = x * 2
+    v = y[:1]
+    y.data = tt.tensor([5.0, 6.0], dtype=tt.float64)
+    y.mul_(x)
+    assert (v.tolist(), y.tolist()) == ([2], [5, 12])
+    v.sum().backward()
+    assert x.grad.tolist() == [2, 0]
 
 
 def test_what_used_the_view_before_the_change_is_right_or_stale() -> None:
@@ -275,25 +394,6 @@ def test_a_change_through_a_plain_view_makes_the_base_stale() -> None:
         q.sum().backward()
 
 
-def test_a_view_of_a_plain_buffer_that_takes_a_recorded_value_refuses() -> None:
-    x, buffer = leaf(1, 2), tt.zeros(3, 2, dtype=tt.float64)
-    row = buffer[0]
-    with pytest.raises(RuntimeError, match="view cannot be changed in place"):
-        row.copy_(x * 2)
-    assert buffer.tolist() == [[0, 0]] * 3
-    row += 1  # nothing recorded: free, and seen by the base
-    assert buffer.tolist() == [[1, 1], [0, 0], [0, 0]]
-
-
-def test_a_plain_view_made_before_its_buffer_got_a_history() -> None:
-    """The view has no history: it must not claim a gradient that it does not have, nor hide the new values."""
-    x, buffer = leaf(1, 2), tt.zeros(2, 2, dtype=tt.float64)
-    row = buffer[0]
-    buffer[0] = x * 2
-    assert row.tolist() == [2, 4]
-    assert not row.requires_grad
-
-
 # ----------------------------------------------------------------------------------------------------------- stale values
 KEEPERS: dict[str, Callable[[Any], Any]] = {
     "square": tt.square, "sin": tt.sin, "mul": lambda y: y * y, "exp": lambda y: tt.exp(y), "matmul": lambda y: y @ y, "prod": lambda y: tt.prod(y),
@@ -317,6 +417,7 @@ def test_a_stale_kept_value_raises_with_the_op_and_both_lines(name: str) -> None
     lines = re.findall(r"test_inplace\.py:(\d+)", str(e.value))
     assert len(lines) == 2
     assert int(lines[1]) == changed
+    assert "changed in place by add_ at" in str(e.value)
     assert "clone()" in str(e.value)
 
 
@@ -346,19 +447,222 @@ def test_every_kind_of_change_counts() -> None:
         assert x.grad is None, i
 
 
-def test_an_optimizers_step_between_forward_and_backward_is_seen() -> None:
-    w = leaf(1, 2)
-    loss = (w * w).sum()
-    loss.backward(retain_graph=True)
-    tt.optim.SGD([w], lr=0.1).step()
-    with pytest.raises(RuntimeError, match="backward of mul"):
-        loss.backward()
+def stale(end: Any, first: int, second: int | None, by: str) -> None:
+    """backward raises, and names the line that made the op, the line of the change, and what made it."""
+    with pytest.raises(RuntimeError, match="changed in place") as e:
+        end.backward()
+    assert [int(n) for n in re.findall(r"test_inplace\.py:(\d+)", str(e.value))] == [n for n in (first, second) if n]
+    assert f"changed in place by {by}" in str(e.value)
 
 
-def test_accumulation_into_a_gradient_that_a_graph_kept_is_seen() -> None:
+def line() -> int:
+    return sys._getframe(1).f_lineno
+
+
+def test_a_stale_value_names_both_lines_through_views_data_and_detach() -> None:
+    changes: list[Callable[[Any], Any]] = [
+        lambda y: y[1:].mul_(2), lambda y: y.data.mul_(2), lambda y: y.detach().mul_(2), lambda y: y.reshape(1, 2).T[0].mul_(2),
+    ]  # fmt: skip
+    for change in changes:
+        for recording in (True, False):
+            x = leaf(1, 2)
+            y = x * 2
+            z, made = tt.square(y).sum(), line()
+            with tt.set_grad_enabled(recording):
+                change(y)
+            stale(z, made, change.__code__.co_firstlineno, "mul_")
+    y = leaf(1, 2) * 2
+    z, made = tt.square(y).sum(), line()
+    y[0], at = 5, line()
+    stale(z, made, at, "assignment")
+
+
+def test_an_optimizers_step_between_forward_and_backward_is_named() -> None:
+    for make, name in ((tt.optim.SGD, "SGD"), (tt.optim.AdamW, "Adam")):
+        w = leaf(1, 2)
+        loss, made = (w * w).sum(), line()
+        loss.backward(retain_graph=True)
+        optimizer = make([w], lr=0.1)
+        optimizer.step()
+        at = line() - 1
+        stale(loss, made, at, f"{name}'s step")
+
+
+def test_accumulation_into_a_gradient_that_a_graph_kept_is_named() -> None:
     x, w = leaf(1, 2), leaf(3, 4)
     (x * x).sum().backward()
-    z = (x.grad * w).sum()
+    z, made = (x.grad * w).sum(), line()
     (x * x).sum().backward()  # adds to x.grad in place
-    with pytest.raises(RuntimeError, match="backward of mul"):
-        z.backward()
+    stale(z, made, None, "the accumulation of a gradient")
+    z, made = (x.grad * w).sum(), line()
+    x.grad *= 0.5
+    stale(z, made, line() - 1, "mul_")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_an_index_that_changed_is_seen(several: bool) -> None:
+    """The places that backward adds to are kept values, too."""
+    x, i = leaf(1, 2, 3), tt.tensor([0, 1])
+    z = x.reshape(1, 3)[tt.tensor([0, 0]), i] if several else x[i]
+    i += 1
+    with pytest.raises(RuntimeError, match=r"backward of getitem .*changed in place by add_"):
+        z.sum().backward()
+
+
+# --------------------------------------------------------------------------------------------------------- more methods
+UNARY = [
+    "neg",
+    "abs",
+    "reciprocal",
+    "square",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "rsqrt",
+    "sin",
+    "cos",
+    "tanh",
+    "sigmoid",
+    "relu",
+]
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_an_elementwise_method_in_place(name: str) -> None:
+    x = leaf(0.5, 1, 2)
+    y = x * 3
+    assert getattr(y, f"{name}_")() is y
+    (y * y).sum().backward()
+    a = leaf(0.5, 1, 2)
+    want = getattr(a * 3, name)()
+    (want * want).sum().backward()
+    assert y.tolist() == want.tolist()
+    np.testing.assert_allclose(x.grad.numpy(), a.grad.numpy(), rtol=1e-14)
+    plain = tt.tensor([0.5, 1.0, 2.0])
+    assert getattr(plain, f"{name}_")() is plain
+    assert plain.tolist() == getattr(tt.tensor([0.5, 1.0, 2.0]), name)().tolist()
+
+
+def test_every_method_has_a_test() -> None:
+    from tinytensor.ops.inplace import METHODS as ALL
+
+    others = {*METHODS, "clamp_", "fill_", "zero_", "masked_fill_", "uniform_", "normal_"}
+    assert set(ALL) == others | {f"{n}_" for n in UNARY}
+
+
+def test_alpha() -> None:
+    x, w = leaf(1, 2), leaf(3, 4)
+    y = x * 1
+    y.add_(w, alpha=2).sub_(w, alpha=0.5)
+    y.sum().backward()
+    assert y.tolist() == [5.5, 8]
+    assert w.grad.tolist() == [1.5, 1.5]
+
+
+def test_masked_fill_in_place() -> None:
+    x, v = leaf(1, 2, 3), leaf(7)
+    y = x * 2
+    y.masked_fill_(tt.tensor([True, False, True]), v[0])
+    y.sum().backward()
+    assert (y.tolist(), x.grad.tolist(), v.grad.tolist()) == ([7, 4, 7], [0, 2, 0], [2])
+    with pytest.raises(ValueError, match="masked_fill: mask"):
+        y.masked_fill_(tt.tensor([True, False]), 0.0)
+
+
+def test_random_fills() -> None:
+    t = tt.zeros(1000)
+    assert t.uniform_(2, 3, generator=tt.Generator(1)) is t
+    assert 2 <= t.min().item() < t.max().item() < 3
+    assert t.tolist() == tt.zeros(1000).uniform_(2, 3, generator=tt.Generator(1)).tolist()
+    assert abs(t.normal_(5, 0.1, generator=tt.Generator(2)).mean().item() - 5) < 0.02
+    x = leaf(1, 2)
+    y = x * 2
+    y.normal_()
+    (y + x).sum().backward()
+    assert x.grad.tolist() == [1, 1]
+    for wrong, error, text in (
+        (lambda: t.uniform_(3, 2), ValueError, "uniform_: expected a range with low <= high, got 3 and 2"),
+        (lambda: t.normal_(0, -1), ValueError, "normal_: expected std >= 0, got -1"),
+        (lambda: tt.tensor([1]).normal_(), TypeError, "normal_: expected a float32 or float64 tensor, got int64"),
+        (lambda: x.uniform_(), RuntimeError, "uniform_: a leaf that requires grad"),
+    ):
+        with pytest.raises(error, match=text):
+            wrong()
+
+
+def test_fill_with_several_elements_refuses() -> None:
+    with pytest.raises(ValueError, match=r"fill_: expected a number or a tensor of one element, got shape \(2,\)"):
+        tt.zeros(2).fill_(tt.ones(2))
+
+
+# ------------------------------------------------------------------------------------------------------ random programs
+VIEW_STEPS: list[Callable[[Any, int], Any]] = [
+    lambda t, k: t.reshape(-1), lambda t, k: t.T if t.ndim == 2 else t[::-1] if t.ndim == 1 else t, lambda t, k: t[k % t.shape[0]] if t.ndim else t,
+    lambda t, k: t[..., k % t.shape[-1] :] if t.ndim else t, lambda t, k: t[..., ::2] if t.ndim else t,
+]  # fmt: skip
+CHANGES: list[tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = [
+    (lambda t, w: t.mul_(w), lambda v, w: v * w), (lambda t, w: t.add_(w), lambda v, w: v + w), (lambda t, w: t.sin_(), lambda v, w: tt.sin(v)),
+    (lambda t, w: t.sigmoid_(), lambda v, w: tt.sigmoid(v)), (lambda t, w: t.copy_(w), lambda v, w: v * 0 + w), (lambda t, w: t.zero_(), lambda v, w: v * 0),
+    (lambda t, w: t.__setitem__(..., w * w), lambda v, w: v * 0 + w * w), (lambda t, w: t.__imul__(t), lambda v, w: v * v),
+]  # fmt: skip
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_random_programs_of_views_and_changes_agree_with_functional_ones(data: Any) -> None:
+    """A program of views, changes in place and reads, and the same with each change as a new tensor put together from the
+    elements of the old: equal gradients, or an error that says that a kept value was changed."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    a = rng.uniform(0.5, 1.5, size=(2, 3))
+    x, w = tt.tensor(a, requires_grad=True), tt.tensor(0.8, dtype=tt.float64, requires_grad=True)
+    fx, fw = tt.tensor(a, requires_grad=True), tt.tensor(0.8, dtype=tt.float64, requires_grad=True)
+    places = [np.arange(6).reshape(2, 3)]  # of each tensor: which elements of the base it shows
+    tensors, flat = [x * 2], (fx * 2).reshape(6)
+    reads, freads = [], []
+    for _ in range(data.draw(st.integers(2, 8))):
+        step = data.draw(st.sampled_from(["view", "view", "change", "change", "change", "read"]))
+        i = data.draw(st.integers(0, len(tensors) - 1))
+        t, at = tensors[i], places[i]
+        if step == "view":
+            make, k = data.draw(st.sampled_from(VIEW_STEPS)), data.draw(st.integers(0, 2))
+            new = make(at, k) if make is not VIEW_STEPS[0] or at.flags.c_contiguous else at
+            if new.size and np.shares_memory(new, at) and not (new.ndim == 1 and at.ndim == 1 and new.strides[0] < 0):
+                tensors.append(t if new is at else make(t, k))
+                places.append(new)
+        elif step == "change":
+            change, plain = data.draw(st.sampled_from(CHANGES))
+            change(t, w)
+            values = plain(flat[at.reshape(-1).copy()], fw)
+            whole = tt.zeros(6, dtype=tt.float64)
+            whole = tt.scatter_add(whole, 0, tt.tensor(at.reshape(-1).copy()), values)
+            outside = np.ones(6)
+            outside[at.reshape(-1)] = 0
+            flat = flat * tt.tensor(outside) + whole
+        else:
+            read = data.draw(st.sampled_from([tt.square, tt.exp, lambda v: v * 3]))
+            reads.append(read(t).sum())
+            freads.append(read(flat[at.reshape(-1).copy()]).sum())
+    for t, at in zip(tensors, places):
+        np.testing.assert_allclose(t.detach().numpy(), flat.detach().numpy()[at], rtol=1e-13)
+        scale = tt.tensor(rng.normal(size=at.shape))
+        reads.append((t * scale).sum())
+        freads.append((flat[at.reshape(-1).copy()] * scale.reshape(-1)).sum())
+    for parts in (reads, freads):
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        if parts is reads:
+            try:
+                total.backward()
+            except RuntimeError as e:
+                assert "changed in place" in str(e)
+                event("refused")
+                return
+        else:
+            total.backward()
+    np.testing.assert_allclose(x.grad.numpy(), fx.grad.numpy(), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(
+        0 if w.grad is None else w.grad.item(), 0 if fw.grad is None else fw.grad.item(), rtol=1e-12, atol=1e-13
+    )

@@ -70,10 +70,10 @@ class Linear(Module):
             shape = tuple(x.shape)
             if shape and shape[-1] == self.in_features:
                 raise
-            raise ValueError(
-                f"Linear({self.in_features} -> {self.out_features}): expected input (*, {self.in_features}), "
-                f"got {shape}"
-            ) from None
+            raise ValueError(f"expected (*, {self.in_features}), got {shape}") from None  # __call__ adds the place
+
+    def _brief(self) -> str:
+        return f"Linear {self.in_features} -> {self.out_features}"
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from tinytensor.anomaly import AnomalyError, module_calls, path_of, place_of, running
 from tinytensor.nn.hooks import Hooks
 from tinytensor.nn.parameter import Parameter
 from tinytensor.tape import no_grad
@@ -57,14 +58,15 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run `forward`, with the hooks around it. An error that leaves it carries a note with the path of the module it came
-        from."""
+        """Run `forward`, with the hooks around it. An error that leaves it says in which module it arose: in its message where an
+        op or a module of tinytensor raised it, in a note (shown by Python 3.11 and later) where the user's code did."""
         try:
             if self._module_hooks is not None:
                 return self._module_hooks.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
-            _note_place(error, self)
+            if not getattr(error, "_placed", False):
+                _note_place(error)
             raise
 
     # --- hooks ------------------------------------------------------------------------------------
@@ -424,6 +426,10 @@ class Module:
 
     # --- printing ---------------------------------------------------------------------------------
 
+    def _brief(self) -> str:
+        """Return the type, with the sizes where they matter, for errors: `Linear 128 -> 10`."""
+        return type(self).__name__
+
     def extra_repr(self) -> str:
         """Return what `repr` shows between this module's own brackets, e.g. its sizes."""
         return ""
@@ -452,18 +458,22 @@ def _quoted(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _note_place(error: Exception, module: Module) -> None:
-    """Write into the error's notes where in the tree of modules it arose (shown by Python 3.11 and later)."""
-    inner: Module | None = getattr(error, "_module", None)
-    path = getattr(error, "_module_path", "")
-    if inner is not None and inner is not module:
-        for step, descendant in module.named_modules():
-            if descendant is inner and step:
-                path = f"{step}.{path}" if path else step
-                break
-    leaf = getattr(error, "_module_type", type(module).__name__)
-    note = f"in module {path} ({leaf}) of {type(module).__name__}" if path else f"in module {leaf}"
-    notes = [n for n in getattr(error, "__notes__", []) if n != getattr(error, "_module_note", None)]
-    error.__dict__.update(
-        _module=module, _module_path=path, _module_type=leaf, _module_note=note, __notes__=[*notes, note]
-    )
+module_calls.add(Module.__call__.__code__)
+
+
+def _note_place(error: Exception) -> None:
+    """Write into an error, as it leaves the innermost module, where in the tree of modules that is."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    ours = trace is not None and str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == "tinytensor"
+    modules = running()
+    error.__dict__["_placed"] = True
+    if isinstance(error, AnomalyError) or not modules:
+        return
+    if ours and type(error) in (IndexError, RuntimeError, TypeError, ValueError) and len(error.args) == 1:
+        error.args = (f"{place_of(modules)}: {error.args[0]}",)
+        return
+    path, kind, root = path_of(modules), type(modules[-1]).__name__, type(modules[0]).__name__
+    note = f"in module {path} ({kind}) of {root}" if path else f"in module {kind}"
+    error.__dict__["__notes__"] = [*getattr(error, "__notes__", []), note]

@@ -147,9 +147,7 @@ def _attach() -> None:
     for name, function in operators.items():
         setattr(Tensor, f"__{name}__", function)
     Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]
-    for name in ("add_", "sub_", "mul_", "div_", "pow_", "clamp_", "copy_", "fill_", "zero_"):
-        setattr(Tensor, name, getattr(inplace, name))
-    for name, method in scattering.IN_PLACE.items():
+    for name, method in (*scattering.IN_PLACE.items(), *inplace.METHODS.items()):
         setattr(Tensor, name, method)
     for name, dtype in (
         ("float", "float32"),

@@ -182,10 +182,16 @@ def nll_loss(
 
 
 def same_shapes(name: str, input: Any, target: Any) -> None:
-    """ValueError unless the shapes are equal: a (64, 1) against a (64,) would silently become (64, 64)."""
+    """ValueError unless the shapes are equal: a (64, 1) against a (64,) would silently become (64, 64). TypeError for numbers."""
+    for what, v in (("input", input), ("target", target)):
+        if not hasattr(v, "shape"):
+            raise TypeError(
+                f"{name}: expected {what} as a tensor, got {type(v).__name__}; use tt.full_like for a constant"
+            )
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(
-            f"{name}: input {tuple(input.shape)} and target {tuple(target.shape)} must have one shape; reshape one of them"
+            f"{name}: input {tuple(input.shape)} and target {tuple(target.shape)} must have one shape, since losses do not "
+            "broadcast; reshape one of them"
         )
 
 

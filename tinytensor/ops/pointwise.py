@@ -333,7 +333,9 @@ def _integer_unary(code: int, x: Any, name: str, integer: Any) -> Any:
 
 @op(kernel="neg")
 def neg(x: Array) -> Any:
-    """-x. Gradient: -g."""
+    """-x. Gradient: -g. TypeError for bools."""
+    if getattr(x, "dtype", None) == np.bool_:
+        raise TypeError("neg: bool tensors have no negative; use logical_not, or .to(tt.int64)")
     return _integer_unary(K["neg"], x, "neg", np.negative)
 
 
@@ -669,7 +671,13 @@ def _(g: Any) -> Any:
 # --------------------------------------------------------------------------------------------- comparisons, no gradient
 def _compared(name: str, function: Any, text: str) -> Any:
     def forward(x: Array, y: Array) -> Any:
-        return np.asarray(function(x, y))
+        try:
+            return np.asarray(function(x, y))
+        except ValueError:
+            raise ValueError(
+                f"{name}: shapes {np.shape(x)} and {np.shape(y)} cannot be broadcast together: sizes must be equal or 1, "
+                "counted from the last dimension"
+            ) from None
 
     forward.__name__ = name
     forward.__doc__ = f"{text}, broadcast -> bool. No gradient."

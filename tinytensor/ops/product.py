@@ -45,7 +45,13 @@ def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
 def matmul(x: Array, y: Array) -> Tensor:
     """x @ y: (..., m, k) @ (..., k, n) -> (..., m, n); vectors count as one row (first) or one column (second); leading
     dimensions broadcast. Each output is one chain of multiply-adds in the order of k. Gradient: g @ y^T to x, x^T @ g to y."""
-    if x.ndim == 0 or y.ndim == 0:
+    try:
+        flat = x.ndim == 0 or y.ndim == 0
+    except AttributeError:
+        raise TypeError(
+            f"matmul: expected two tensors, got {type(x).__name__} and {type(y).__name__}; * multiplies by a number"
+        ) from None
+    if flat:
         raise ValueError(
             f"matmul: shapes {tuple(x.shape)} and {tuple(y.shape)}: a 0-d tensor has no matrix product; use *"
         )

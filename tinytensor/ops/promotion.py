@@ -86,6 +86,8 @@ def binary(code: int, x: Any, y: Any, name: str, integer: Callable[..., Any] | N
         return _kernels.map2(code, x, y)
     except TypeError:
         pass
+    for v in (x, y):
+        array_of(v, name)  # so that an error names the op
     dtype = result_type(x, y)
     if dtype.kind != "f":
         if integer is not None and not (dtype == bool_ and integer is np.subtract):

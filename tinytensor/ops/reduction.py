@@ -34,11 +34,13 @@ def normalized_dims(name: str, ndim: int, dim: Any) -> tuple[int, ...]:
         return tuple(range(ndim))
     if type(dim) is int and -ndim <= dim < ndim:
         return (dim % ndim,)
-    given = (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
+    given = (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim) if isinstance(dim, (tuple, list)) else ("",)
     if not given:
         return tuple(range(ndim))
     out = []
     for d in given:
+        if not isinstance(d, (int, np.integer)):
+            raise TypeError(f"{name}: expected dim as an int, a tuple of ints or None, got {dim!r}")
         if not -builtins.max(ndim, 1) <= d < builtins.max(ndim, 1):
             raise IndexError(f"{name}: dim {d} is out of range for a tensor of {ndim} dimensions")
         out.append(int(d) % builtins.max(ndim, 1))

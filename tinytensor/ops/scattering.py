@@ -4,7 +4,6 @@ result depends on the machine; the changed copy is the value, the names with an 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from .. import _kernels
 from ..op import Array, op
 from ..tensor import Tensor
 from . import index as indexing
-from .index import _bounds, _integers, _mesh, _scatter_add, getitem, masked_fill, plain_index, scatter_add
-from .inplace import _check, _write
+from .index import _bounds, _integers, _mesh, _scatter_add, getitem, plain_index, scatter_add
+from .inplace import in_place_method
 from .join import cat
 from .pointwise import cast, div, eq, grad_mul, mul
 from .promotion import array_of
@@ -323,22 +322,8 @@ def isin(elements: Array, test_elements: Array, assume_unique: bool = False, inv
 
 
 # ------------------------------------------------------------------------------------------------------------- in place
-def _in_place(function: Callable[..., Tensor]) -> Any:
-    name = f"{function.__name__}_"
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        _check(name, self, (*args, *kwargs.values()))
-        return _write(name, self, function(self, *args, **kwargs), 2)
-
-    method.__name__ = name
-    method.__doc__ = (
-        f"{function.__name__}, in place. Recorded as it; RuntimeError on a leaf that requires grad, outside no_grad."
-    )
-    return method
-
-
 IN_PLACE: dict[str, Any] = {
-    f"{f.__name__}_": _in_place(f)
+    f"{f.__name__}_": in_place_method(f"{f.__name__}_", f, f.__name__)
     for f in (
         scatter,
         scatter_add,
@@ -348,7 +333,6 @@ IN_PLACE: dict[str, Any] = {
         index_fill,
         index_put,
         put,
-        masked_fill,
         masked_scatter,
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +15,13 @@ from ..tensor import Tensor
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """(2, 3) from reshape(2, 3) and from reshape((2, 3))."""
-    if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer)):
-        sizes = tuple(sizes[0])
-    return tuple(int(s) for s in sizes)
+    """(2, 3) from reshape(2, 3) and from reshape((2, 3)); TypeError for what is no whole number."""
+    try:
+        if len(sizes) == 1 and not isinstance(sizes[0], (int, np.integer)):
+            sizes = tuple(sizes[0])
+        return tuple([operator.index(s) for s in sizes])
+    except TypeError:
+        raise TypeError(f"shape: expected sizes or dimensions as whole numbers, got {sizes}") from None
 
 
 def one_dim(name: str, ndim: int, dim: int) -> int:
@@ -164,7 +168,10 @@ def expand(x: Array, *sizes: Any) -> Tensor:
     lead = len(given) - x.ndim
     if lead < 0 or any(s == -1 for s in given[:lead]):
         raise ValueError(f"expand: sizes {given} do not fit shape {x.shape}")
-    return _broadcast_to(x, tuple(x.shape[i - lead] if s == -1 else s for i, s in enumerate(given)))
+    shape = tuple(x.shape[i - lead] if s == -1 else s for i, s in enumerate(given))
+    if any(n not in (1, s) for n, s in zip(x.shape, shape[lead:])):
+        raise ValueError(f"expand: shape {tuple(x.shape)} does not expand to {given}: only sizes of 1 may grow")
+    return _broadcast_to(x, shape)
 
 
 def expand_as(x: Array, other: Array) -> Tensor:
