@@ -7,6 +7,7 @@ from formulas import CASES, IDS
 import tinytensor as tt
 from tinytensor import optim
 from tinytensor.optim import lr_scheduler as schedules
+from tinytensor.optim import swa_utils
 
 torch = pytest.importorskip("torch")
 
@@ -165,6 +166,19 @@ def test_plateau(options):
         its.step(measure)
         same(ours, theirs, mine, its)
         assert mine.in_cooldown == its.in_cooldown
+
+
+@pytest.mark.parametrize("arguments", [(0.1,), ([0.1, 0.3], 4, "linear"), (0.1, 0)])
+def test_swalr(arguments):
+    ours, theirs = pair()
+    before, its_before = S.ExponentialLR(ours, 0.9), T.ExponentialLR(theirs, 0.9)
+    mine, its = swa_utils.SWALR(ours, *arguments), torch.optim.swa_utils.SWALR(theirs, *arguments)
+    same(ours, theirs, mine, its)
+    for epoch in range(15):
+        for each in (ours, theirs, *((before, its_before) if epoch < 3 else (mine, its))):
+            each.step()
+        for a, b in zip(ours.param_groups, theirs.param_groups, strict=True):
+            assert a["lr"] == pytest.approx(b["lr"], rel=1e-12)
 
 
 def test_restarts_between_epochs():

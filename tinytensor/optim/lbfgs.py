@@ -36,6 +36,8 @@ class LBFGS(Optimizer):
     "prev_loss". Source: Nocedal & Wright 2006, algorithms 7.4 and 3.5, in PyTorch's form.
     """
 
+    _tells = True
+
     def __init__(
         self,
         params: Params,

@@ -44,7 +44,7 @@ class LRScheduler:
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self._last_lr: list[float] = []
-        if optimizer._opt_called is None:
+        if optimizer._opt_called is None and optimizer._tells:
             optimizer._opt_called = False
         self._begin()
 
@@ -71,7 +71,7 @@ class LRScheduler:
         raise NotImplementedError(f"{type(self).__name__} does not define get_lr")
 
     def _closed_lr(self) -> list[float]:
-        """Return the rates for `last_epoch` whatever they were before, where that is known."""
+        """Return the rates for `last_epoch`, from what they were at first where they scale."""
         return self.get_lr()
 
     def get_last_lr(self) -> list[float]:

@@ -27,6 +27,12 @@ class Optimizer:
     """
 
     _opt_called: bool | None = None  # whether `step` ran since a schedule was attached; None: there is none
+    _tells = True  # whether `step` keeps _opt_called; one that a subclass defines need not know of it
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "step" in cls.__dict__ and "_tells" not in cls.__dict__:
+            cls._tells = False
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self._check(defaults)
