@@ -19,20 +19,12 @@ cdef class Batch:
     cdef Entry *entries
     cdef tt_param *chosen
     cdef Py_ssize_t count, at  # at: the place in its group of the parameter looked at
-    cdef list keep, back
-    cdef list tensors, states  # of each entry; states: only if steps are counted
+    cdef list arrays, keep  # arrays: of the parameters, one an entry
+    # None where there is nothing of it:
+    cdef list back  # (array, its copy that was worked on)
+    cdef list states  # of each entry, if steps are counted
     cdef list made  # new states: (dict, key, value)
     cdef cnp.ndarray last  # the parameter added last, or its copy
-
-    def __cinit__(self, str name, int kind, Py_ssize_t most):
-        self.name, self.kind = name, kind
-        self.keep, self.back, self.tensors, self.states, self.made = [], [], [], [], []
-        memset(&self.h, 0, sizeof(tt_hyper))
-        self.decay = 0
-        self.entries = <Entry *>malloc((most + 1) * sizeof(Entry))
-        self.chosen = <tt_param *>malloc((most + 1) * sizeof(tt_param))
-        if self.entries == NULL or self.chosen == NULL:
-            raise MemoryError(f"{name}: no memory for a list of {most} parameters")
 
     def __dealloc__(self):
         free(self.entries)
@@ -43,15 +35,17 @@ cdef class Batch:
         cdef Py_ssize_t i, j, n
         cdef int dtype
         cdef Entry *e
-        for target, key, value in self.made:
-            target[key] = value
+        if self.made is not None:
+            for target, key, value in self.made:
+                target[key] = value
         for i in range(self.count):
-            bump((<TensorCore>self.tensors[i])._data)  # whoever kept the parameter's version learns of the change
-        for i in range(len(self.states)):
-            state = <dict>self.states[i]
-            state["step"] = self.entries[i].step
-            if self.kind == TT_NADAM:
-                state["mu_product"] = self.entries[i].mu
+            bump(self.arrays[i])  # whoever kept the parameter's version learns of the change
+        if self.states is not None:
+            for i in range(self.count):
+                state = <dict>self.states[i]
+                state["step"] = self.entries[i].step
+                if self.kind == TT_NADAM:
+                    state["mu_product"] = self.entries[i].mu
         for i in range(self.count):
             e = &self.entries[i]
             dtype = e.dtype
@@ -66,8 +60,20 @@ cdef class Batch:
             set_scalars(&self.h, self.kind, e, self.decay)
             with nogil:
                 run_optim(self.kind, dtype, self.chosen, n, &self.h)
-        for to, copy in self.back:
-            np.copyto(to, copy)
+        if self.back is not None:
+            for to, copy in self.back:
+                np.copyto(to, copy)
+
+
+cdef Batch new_batch(str name, int kind, Py_ssize_t most):
+    cdef Batch b = Batch.__new__(Batch)
+    b.name, b.kind = name, kind
+    b.arrays, b.keep = [], []
+    b.entries = <Entry *>malloc((most + 1) * sizeof(Entry))
+    b.chosen = <tt_param *>malloc((most + 1) * sizeof(tt_param))
+    if b.entries == NULL or b.chosen == NULL:
+        raise MemoryError(f"{name}: no memory for a list of {most} parameters")
+    return b  # all else is 0 or None, as a new object is
 
 
 cdef void set_scalars(tt_hyper *h, int kind, const Entry *e, double decay) noexcept:
@@ -125,6 +131,20 @@ cdef str whose(Batch b, cnp.ndarray p):
     return f"{b.name}: parameter {b.at} of its group, {p.dtype} {np.shape(p)}"
 
 
+cdef int write_back(Batch b, cnp.ndarray to, cnp.ndarray copy) except -1:
+    if b.back is None:
+        b.back = []
+    b.back.append((to, copy))
+    return 0
+
+
+cdef int add_new(Batch b, object target, object key, object value) except -1:
+    if b.made is None:
+        b.made = []
+    b.made.append((target, key, value))
+    return 0
+
+
 cdef Entry *add_entry(Batch b, TensorCore t, cnp.ndarray g) except NULL:
     """A parameter and its gradient."""
     cdef cnp.ndarray p = t._data
@@ -134,12 +154,11 @@ cdef Entry *add_entry(Batch b, TensorCore t, cnp.ndarray g) except NULL:
         raise TypeError(f"{whose(b, p)}: expected a writable float32 or float64 parameter")
     if not (cnp.PyArray_IS_C_CONTIGUOUS(p) or cnp.PyArray_IS_F_CONTIGUOUS(p)):
         p = np.array(p, order="C")
-        b.back.append((t._data, p))
+        write_back(b, t._data, p)
     b.last = p
     g = like(g, p, b, "gradient")
-    b.keep.append(p)
+    b.arrays.append(t._data)
     b.keep.append(g)
-    b.tensors.append(t)
     e.param.p = cnp.PyArray_DATA(p)
     e.param.g = cnp.PyArray_DATA(g)
     e.param.n = cnp.PyArray_SIZE(p)
@@ -158,7 +177,7 @@ cdef void *memory_of(Batch b, TensorCore t, dict state, str key, double first, b
     fresh[0] = held is None
     if held is None:
         held = TENSOR(np.full_like(t._data, first) if first else np.zeros_like(t._data))
-        b.made.append((state, key, held))
+        add_new(b, state, key, held)
     if not isinstance(held, TensorCore):
         raise TypeError(f"{whose(b, b.last)}: expected a Tensor as {key}, got {type(held).__name__}")
     s = (<TensorCore>held)._data
@@ -166,7 +185,7 @@ cdef void *memory_of(Batch b, TensorCore t, dict state, str key, double first, b
     if not cnp.PyArray_ISBEHAVED(s):
         raise TypeError(f"{whose(b, b.last)}: expected a writable {key}")
     if q is not s:
-        b.back.append((s, q))
+        write_back(b, s, q)
     b.keep.append(q)
     return cnp.PyArray_DATA(q)
 
@@ -178,6 +197,8 @@ cdef int fill(Batch b, list params, states, bint counted, str k0=None, str k1=No
     cdef dict state
     cdef PyObject *held
     cdef bint fresh
+    if counted:
+        b.states = []
     b.at = -1
     for t in params:
         b.at += 1
@@ -191,7 +212,7 @@ cdef int fill(Batch b, list params, states, bint counted, str k0=None, str k1=No
             state = <dict?><object>held
         else:
             state = {}
-            b.made.append((states, t, state))
+            add_new(b, states, t, state)
         e.param.s0 = memory_of(b, t, state, k0, first, &fresh)
         if k1 is not None:
             e.param.s1 = memory_of(b, t, state, k1, 0, &fresh)
@@ -216,7 +237,7 @@ cdef int fill(Batch b, list params, states, bint counted, str k0=None, str k1=No
 def sgd_step(list params, states, double lr, double momentum, double dampening, double weight_decay, bint nesterov,
              bint maximize):
     """SGD. State, with momentum: momentum_buffer."""
-    cdef Batch b = Batch("SGD", TT_SGD, len(params))
+    cdef Batch b = new_batch("SGD", TT_SGD, len(params))
     b.h.lr, b.h.momentum, b.h.dampening, b.h.weight_decay = lr, momentum, dampening, weight_decay
     b.h.nesterov, b.h.maximize = nesterov, maximize
     fill(b, params, states, False, "momentum_buffer" if momentum != 0 else None)
@@ -226,7 +247,7 @@ def sgd_step(list params, states, double lr, double momentum, double dampening, 
 def adam_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
               bint amsgrad, bint decoupled, bint maximize):
     """Adam (decoupled: AdamW). State: step, exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq."""
-    cdef Batch b = Batch("AdamW" if decoupled else "Adam", TT_ADAM, len(params))
+    cdef Batch b = new_batch("AdamW" if decoupled else "Adam", TT_ADAM, len(params))
     b.h.lr, b.h.beta1, b.h.beta2, b.h.eps, b.h.weight_decay = lr, beta1, beta2, eps, weight_decay
     b.h.decoupled, b.h.maximize = decoupled, maximize
     fill(b, params, states, True, "exp_avg", "exp_avg_sq", "max_exp_avg_sq" if amsgrad else None)
@@ -236,7 +257,7 @@ def adam_step(list params, states, double lr, double beta1, double beta2, double
 def nadam_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
                double momentum_decay, bint decoupled, bint maximize):
     """NAdam. State: step, mu_product, exp_avg, exp_avg_sq."""
-    cdef Batch b = Batch("NAdam", TT_NADAM, len(params))
+    cdef Batch b = new_batch("NAdam", TT_NADAM, len(params))
     b.h.lr, b.h.beta1, b.h.beta2, b.h.eps, b.h.weight_decay = lr, beta1, beta2, eps, weight_decay
     b.h.decoupled, b.h.maximize, b.decay = decoupled, maximize, momentum_decay
     fill(b, params, states, True, "exp_avg", "exp_avg_sq")
@@ -246,7 +267,7 @@ def nadam_step(list params, states, double lr, double beta1, double beta2, doubl
 def radam_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
                bint decoupled, bint maximize):
     """RAdam. State: step, exp_avg, exp_avg_sq."""
-    cdef Batch b = Batch("RAdam", TT_RADAM, len(params))
+    cdef Batch b = new_batch("RAdam", TT_RADAM, len(params))
     b.h.lr, b.h.beta1, b.h.beta2, b.h.eps, b.h.weight_decay = lr, beta1, beta2, eps, weight_decay
     b.h.decoupled, b.h.maximize = decoupled, maximize
     fill(b, params, states, True, "exp_avg", "exp_avg_sq")
@@ -256,7 +277,7 @@ def radam_step(list params, states, double lr, double beta1, double beta2, doubl
 def adamax_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
                 bint maximize):
     """Adamax. State: step, exp_avg, exp_inf."""
-    cdef Batch b = Batch("Adamax", TT_ADAMAX, len(params))
+    cdef Batch b = new_batch("Adamax", TT_ADAMAX, len(params))
     b.h.lr, b.h.beta1, b.h.beta2, b.h.eps, b.h.weight_decay = lr, beta1, beta2, eps, weight_decay
     b.h.maximize = maximize
     fill(b, params, states, True, "exp_avg", "exp_inf")
@@ -266,7 +287,7 @@ def adamax_step(list params, states, double lr, double beta1, double beta2, doub
 def rmsprop_step(list params, states, double lr, double alpha, double eps, double weight_decay, double momentum,
                  bint centered, bint maximize):
     """RMSprop. State: step, square_avg, with momentum momentum_buffer, centered grad_avg."""
-    cdef Batch b = Batch("RMSprop", TT_RMSPROP, len(params))
+    cdef Batch b = new_batch("RMSprop", TT_RMSPROP, len(params))
     b.h.lr, b.h.beta2, b.h.eps, b.h.weight_decay, b.h.momentum = lr, alpha, eps, weight_decay, momentum
     b.h.maximize = maximize
     fill(b, params, states, True, "square_avg", "momentum_buffer" if momentum > 0 else None,
@@ -277,7 +298,7 @@ def rmsprop_step(list params, states, double lr, double alpha, double eps, doubl
 def adagrad_step(list params, states, double lr, double lr_decay, double eps, double weight_decay,
                  double initial_accumulator_value, bint maximize):
     """Adagrad. State: step, sum."""
-    cdef Batch b = Batch("Adagrad", TT_ADAGRAD, len(params))
+    cdef Batch b = new_batch("Adagrad", TT_ADAGRAD, len(params))
     b.h.lr, b.h.eps, b.h.weight_decay, b.h.maximize, b.decay = lr, eps, weight_decay, maximize, lr_decay
     fill(b, params, states, True, "sum", None, None, initial_accumulator_value)
     return b
@@ -285,7 +306,7 @@ def adagrad_step(list params, states, double lr, double lr_decay, double eps, do
 
 def adadelta_step(list params, states, double lr, double rho, double eps, double weight_decay, bint maximize):
     """Adadelta. State: step, square_avg, acc_delta."""
-    cdef Batch b = Batch("Adadelta", TT_ADADELTA, len(params))
+    cdef Batch b = new_batch("Adadelta", TT_ADADELTA, len(params))
     b.h.lr, b.h.beta2, b.h.eps, b.h.weight_decay, b.h.maximize = lr, rho, eps, weight_decay, maximize
     fill(b, params, states, True, "square_avg", "acc_delta")
     return b
@@ -293,7 +314,7 @@ def adadelta_step(list params, states, double lr, double rho, double eps, double
 
 def lion_step(list params, states, double lr, double beta1, double beta2, double weight_decay, bint maximize):
     """Lion. State: exp_avg."""
-    cdef Batch b = Batch("Lion", TT_LION, len(params))
+    cdef Batch b = new_batch("Lion", TT_LION, len(params))
     b.h.lr, b.h.beta1, b.h.beta2, b.h.weight_decay, b.h.maximize = lr, beta1, beta2, weight_decay, maximize
     fill(b, params, states, False, "exp_avg")
     return b
@@ -301,7 +322,7 @@ def lion_step(list params, states, double lr, double beta1, double beta2, double
 
 def lerp_step(list params, list targets, double weight):
     """Running averages: every parameter goes the share `weight` of the way to the target at its place in the list."""
-    cdef Batch b = Batch("lerp", TT_LERP, len(params))
+    cdef Batch b = new_batch("lerp", TT_LERP, len(params))
     cdef TensorCore t, target
     b.h.lr = weight
     b.at = -1

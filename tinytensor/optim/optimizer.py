@@ -114,8 +114,12 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for update in [self._prepare(group) for group in self.param_groups]:
-            update()
+        groups = self.param_groups
+        if len(groups) == 1:
+            self._prepare(groups[0])()  # a list would cost as much as the step of a small network
+        else:
+            for update in [self._prepare(group) for group in groups]:
+                update()
         if self._opt_called is False:
             self._opt_called = True
         return loss
