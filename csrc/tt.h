@@ -74,8 +74,10 @@ typedef struct {
 } tt_param;
 typedef struct {
     double lr, momentum, dampening, weight_decay, beta1, beta2, eps, correction1, correction2;
-    int nesterov, maximize, first, decoupled;
+    double rate, ahead;                   /* lr (of NAdam also that of the mean) with all that depends on the step count */
+    int nesterov, maximize, first, decoupled, rectified;
 } tt_hyper;
+enum { TT_SGD, TT_ADAM, TT_NADAM, TT_RADAM, TT_ADAMAX, TT_RMSPROP, TT_ADAGRAD, TT_ADADELTA, TT_LION, TT_LERP, TT_OPTIMS };
 typedef void (*tt_optim_fn)(const tt_param *p, ptrdiff_t begin, ptrdiff_t end, const tt_hyper *h);
 
 /* TT_UNIFORM in [p0, p1), TT_NORMAL (mean p0, deviation p1), TT_KEEP: 1 / (1 - p0) with probability 1 - p0, else 0 */
@@ -98,7 +100,7 @@ typedef struct {
     void (*xent_grad[TT_DTYPES])(const tt_xent_args *a, ptrdiff_t begin, ptrdiff_t end);
     void (*gemm_part[TT_DTYPES])(const tt_gemm_args *a, void *scratch, int thread, int threads);
     size_t (*gemm_scratch[TT_DTYPES])(const tt_gemm_args *a, int threads);
-    tt_optim_fn sgd[TT_DTYPES], adam[TT_DTYPES];
+    tt_optim_fn optim[TT_OPTIMS][TT_DTYPES];
     void (*gather_u8[TT_DTYPES])(ptrdiff_t n, const uint8_t *x, void *y, double scale, double shift);
     void (*scatter_add[TT_DTYPES])(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y);
     tt_random_fn random[TT_RANDOMS][TT_DTYPES];

@@ -50,16 +50,16 @@ cdef extern from "tt.h" nogil:
         void *s2
         ptrdiff_t n
     ctypedef struct tt_hyper:
-        double lr, momentum, dampening, weight_decay, beta1, beta2, eps, correction1, correction2
-        int nesterov, maximize, first, decoupled
+        double lr, momentum, dampening, weight_decay, beta1, beta2, eps, correction1, correction2, rate, ahead
+        int nesterov, maximize, first, decoupled, rectified
+    enum: TT_SGD, TT_ADAM, TT_NADAM, TT_RADAM, TT_ADAMAX, TT_RMSPROP, TT_ADAGRAD, TT_ADADELTA, TT_LION, TT_LERP
     ctypedef void (*tt_optim_fn)(const tt_param *p, ptrdiff_t begin, ptrdiff_t end, const tt_hyper *h)
     ctypedef void (*tt_scatter_fn)(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y)
     ctypedef struct tt_kernels:
         const char *name
         int fused
         tt_map_fn map[1][2]
-        tt_optim_fn sgd[2]
-        tt_optim_fn adam[2]
+        tt_optim_fn optim[1][2]
         tt_scatter_fn scatter_add[2]
     ctypedef struct tt_operand:
         const char *data

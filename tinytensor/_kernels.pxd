@@ -18,4 +18,4 @@ cdef bint is_alone(PyObject *a, Py_ssize_t refs)
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum)
 cdef object try_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out)
 cdef object run_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out)
-cdef void run_optim(bint adam, int dtype, const tt_param *params, ptrdiff_t count, const tt_hyper *h) noexcept nogil
+cdef void run_optim(int kind, int dtype, const tt_param *params, ptrdiff_t count, const tt_hyper *h) noexcept nogil

@@ -631,6 +631,6 @@ def randperm(Py_ssize_t n, uint64_t key, uint64_t offset):
 
 
 # ---------------------------------------------------------------------------------------------------------- optimizers
-cdef void run_optim(bint adam, int dtype, const tt_param *params, ptrdiff_t count, const tt_hyper *h) noexcept nogil:
+cdef void run_optim(int kind, int dtype, const tt_param *params, ptrdiff_t count, const tt_hyper *h) noexcept nogil:
     """A step over all of `params`, in place."""
-    tt_optim(K.adam[dtype] if adam else K.sgd[dtype], params, count, h)
+    tt_optim(K.optim[kind][dtype], params, count, h)

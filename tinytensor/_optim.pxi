@@ -2,33 +2,119 @@
 cdef struct Entry:
     tt_param param
     int dtype  # -1: done
-    Py_ssize_t step  # of Adam; SGD: 1 where the buffer is new
+    Py_ssize_t step  # how many this one makes it
+    Py_ssize_t key  # parameters of one key share a call; SGD: 1 where the buffer is new
+    double mu  # NAdam: the product of all momenta so far
 
 
 @cython.final
 cdef class Batch:
-    """What a step works on; arrays stay alive in `keep`, copies go back in the end."""
+    """What a step works on, found and checked; calling it makes the step, and nothing was changed before. Arrays stay
+    alive in `keep`, copies go back in the end."""
 
     cdef str name
+    cdef int kind
+    cdef tt_hyper h
+    cdef double decay  # NAdam: momentum_decay, Adagrad: lr_decay
     cdef Entry *entries
-    cdef tt_param *run
-    cdef Py_ssize_t count
-    cdef list keep, back
+    cdef tt_param *chosen
+    cdef Py_ssize_t count, at  # at: the place in its group of the parameter looked at
+    cdef list arrays, keep  # arrays: of the parameters, one an entry
+    # None where there is nothing of it:
+    cdef list back  # (array, its copy that was worked on)
+    cdef list states  # of each entry, if steps are counted
+    cdef list made  # new states: (dict, key, value)
+    cdef list params  # for the check of anomalies: (name, parameter, gradient)
     cdef cnp.ndarray last  # the parameter added last, or its copy
-    cdef object mark  # of the change in place: the line that steps
-    cdef list params  # for the check of anomalies
-
-    def __cinit__(self, str name, Py_ssize_t most):
-        self.name, self.keep, self.back, self.params = name, [], [], []
-        self.mark = here(f"{name}'s step")
-        self.entries = <Entry *>malloc((most + 1) * sizeof(Entry))
-        self.run = <tt_param *>malloc((most + 1) * sizeof(tt_param))
-        if self.entries == NULL or self.run == NULL:
-            raise MemoryError(f"{name}: no memory for a list of {most} parameters")
 
     def __dealloc__(self):
         free(self.entries)
-        free(self.run)
+        free(self.chosen)
+
+    def __call__(self):
+        """Make the step: a kernel call for each dtype and key, as a rule one."""
+        cdef Py_ssize_t i, j, n
+        cdef int dtype
+        cdef Entry *e
+        cdef object mark = here(f"{self.name}'s step")
+        if self.made is not None:
+            for target, key, value in self.made:
+                target[key] = value
+        for i in range(self.count):
+            bump(self.arrays[i], mark)  # whoever kept the parameter's version learns of the change
+        if self.states is not None:
+            for i in range(self.count):
+                state = <dict>self.states[i]
+                state["step"] = self.entries[i].step
+                if self.kind == TT_NADAM:
+                    state["mu_product"] = self.entries[i].mu
+        for i in range(self.count):
+            e = &self.entries[i]
+            dtype = e.dtype
+            if dtype < 0:
+                continue
+            n = 0
+            for j in range(i, self.count):
+                if self.entries[j].dtype == dtype and self.entries[j].key == e.key and self.entries[j].mu == e.mu:
+                    self.chosen[n] = self.entries[j].param
+                    self.entries[j].dtype = -1
+                    n += 1
+            set_scalars(&self.h, self.kind, e, self.decay)
+            with nogil:
+                run_optim(self.kind, dtype, self.chosen, n, &self.h)
+        if self.back is not None:
+            for to, copy in self.back:
+                np.copyto(to, copy)
+        if self.params is not None:
+            check_step(self, mark)
+
+
+cdef int check_step(Batch b, tuple mark) except -1:
+    """Raise when a step made NaN or inf of gradients that have none: of a parameter that had it forward would not have come
+    here."""
+    from tinytensor import anomaly as report
+
+    for name, p, g in b.params:
+        if not all_finite(p):
+            report.examine(anomaly, b.name + "'s step", [("gradient", g)], [(name, p)], where(mark[0], mark[1]), ())
+    return 0
+
+
+cdef Batch new_batch(str name, int kind, Py_ssize_t most):
+    cdef Batch b = Batch.__new__(Batch)
+    b.name, b.kind = name, kind
+    b.arrays, b.keep = [], []
+    b.entries = <Entry *>malloc((most + 1) * sizeof(Entry))
+    b.chosen = <tt_param *>malloc((most + 1) * sizeof(tt_param))
+    if b.entries == NULL or b.chosen == NULL:
+        raise MemoryError(f"{name}: no memory for a list of {most} parameters")
+    return b  # all else is 0 or None, as a new object is
+
+
+cdef void set_scalars(tt_hyper *h, int kind, const Entry *e, double decay) noexcept:
+    """What depends on the step count, as PyTorch has it."""
+    cdef double t = <double>e.step, longest, length, mu, after
+    h.first = e.key == 1
+    h.rate = h.lr
+    if kind == TT_ADAGRAD:
+        h.rate = h.lr / (1 + (t - 1) * decay)
+    elif kind == TT_ADAM or kind == TT_NADAM or kind == TT_RADAM or kind == TT_ADAMAX:
+        h.correction1 = 1 - pow(h.beta1, t)
+        h.correction2 = 1 - pow(h.beta2, t)
+        if kind == TT_ADAMAX:
+            h.rate = h.lr / h.correction1
+        elif kind == TT_NADAM:
+            mu = h.beta1 * (1 - 0.5 * pow(0.96, t * decay))
+            after = h.beta1 * (1 - 0.5 * pow(0.96, (t + 1) * decay))
+            h.rate = h.lr * (1 - mu) / (1 - e.mu)
+            h.ahead = h.lr * after / (1 - e.mu * after)
+        elif kind == TT_RADAM:
+            longest = 2 / (1 - h.beta2) - 1
+            length = longest - 2 * t * pow(h.beta2, t) / h.correction2
+            h.rectified = length > 5
+            h.rate = h.lr / h.correction1
+            if h.rectified:
+                h.rate *= sqrt(h.correction2 * (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
 
 
 cdef inline bint laid_out_as(cnp.ndarray a, cnp.ndarray p) noexcept:
@@ -44,151 +130,222 @@ cdef inline bint laid_out_as(cnp.ndarray a, cnp.ndarray p) noexcept:
     return True
 
 
-cdef cnp.ndarray like(cnp.ndarray a, cnp.ndarray p, str name, str what):
+cdef cnp.ndarray like(cnp.ndarray a, cnp.ndarray p, Batch b, str what):
     """`a` in the memory order of p: itself, or a copy."""
     if laid_out_as(a, p):
         return a
     if np.shape(a) != np.shape(p) or a.dtype != p.dtype:
-        raise ValueError(f"{name}: expected a {what} of {p.dtype} {np.shape(p)}, got {a.dtype} {np.shape(a)}")
+        raise ValueError(f"{whose(b, p)}: expected a {what} of its dtype and shape, got {a.dtype} {np.shape(a)}")
     copy = np.empty_like(p, order="K")
     np.copyto(copy, a)
     return copy
 
 
-cdef Entry *add_entry(Batch b, TensorCore t) except NULL:
+cdef str whose(Batch b, cnp.ndarray p):
+    """The parameter that an error is about: the one looked at last."""
+    return f"{b.name}: parameter {b.at} of its group, {p.dtype} {np.shape(p)}"
+
+
+cdef int write_back(Batch b, cnp.ndarray to, cnp.ndarray copy) except -1:
+    if b.back is None:
+        b.back = []
+    b.back.append((to, copy))
+    return 0
+
+
+cdef int add_new(Batch b, object target, object key, object value) except -1:
+    if b.made is None:
+        b.made = []
+    b.made.append((target, key, value))
+    return 0
+
+
+cdef Entry *add_entry(Batch b, TensorCore t, cnp.ndarray g) except NULL:
     """A parameter and its gradient."""
-    cdef cnp.ndarray p = t._data, g
+    cdef cnp.ndarray p = t._data
     cdef int kind = cnp.PyArray_TYPE(p)
     cdef Entry *e = &b.entries[b.count]
     if (kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE) or not cnp.PyArray_ISBEHAVED(p):
-        raise TypeError(f"{b.name}: expected writable float32 or float64 parameters, got {p.dtype}")
+        raise TypeError(f"{whose(b, p)}: expected a writable float32 or float64 parameter")
     if not (cnp.PyArray_IS_C_CONTIGUOUS(p) or cnp.PyArray_IS_F_CONTIGUOUS(p)):
         p = np.array(p, order="C")
-        b.back.append((t._data, p))
+        write_back(b, t._data, p)
     b.last = p
-    g = like(t._grad._data, p, b.name, "gradient")
-    b.keep.append(p)
+    g = like(g, p, b, "gradient")
+    b.arrays.append(t._data)
     b.keep.append(g)
     e.param.p = cnp.PyArray_DATA(p)
     e.param.g = cnp.PyArray_DATA(g)
     e.param.n = cnp.PyArray_SIZE(p)
     e.param.s0 = e.param.s1 = e.param.s2 = NULL
     e.dtype = 0 if kind == cnp.NPY_FLOAT else 1
-    e.step = 0
+    e.step = e.key = 0
+    e.mu = 1
     b.count += 1
-    bump(t._data, b.mark)  # whoever kept the parameter's version learns of the change
     if anomaly:
-        b.params.append((f"parameter {b.count - 1}", p, g))
+        if b.params is None:
+            b.params = []
+        b.params.append((f"parameter {b.at}", t._data, g))
     return e
 
 
-cdef dict state_of(object states, TensorCore t):
-    cdef PyObject *held = PyDict_GetItem(states, t)
-    if held != NULL:
-        return <dict?><object>held
-    states[t] = state = {}
-    return state
-
-
-cdef void *memory_of(Batch b, TensorCore t, dict state, str key, bint *fresh) except NULL:
-    """A state of the parameter added last, in its memory order; zeros where there was none."""
+cdef void *memory_of(Batch b, TensorCore t, dict state, str key, double first, bint *fresh) except NULL:
+    """A state of the parameter added last, in its memory order; filled with `first` where there was none."""
     cdef cnp.ndarray s, q
     held = state.get(key)
     fresh[0] = held is None
     if held is None:
-        held = state[key] = TENSOR(np.zeros_like(t._data))
-    s = (<TensorCore?>held)._data
+        held = TENSOR(np.full_like(t._data, first) if first else np.zeros_like(t._data))
+        add_new(b, state, key, held)
+    if not isinstance(held, TensorCore):
+        raise TypeError(f"{whose(b, b.last)}: expected a Tensor as {key}, got {type(held).__name__}")
+    s = (<TensorCore>held)._data
+    q = like(s, b.last, b, key)
     if not cnp.PyArray_ISBEHAVED(s):
-        raise TypeError(f"{b.name}: expected a writable {key}")
-    q = like(s, b.last, b.name, key)
+        raise TypeError(f"{whose(b, b.last)}: expected a writable {key}")
     if q is not s:
-        b.back.append((s, q))
+        write_back(b, s, q)
     b.keep.append(q)
     return cnp.PyArray_DATA(q)
 
 
-cdef int run_batch(Batch b, bint adam, tt_hyper *h) except -1:
-    """A kernel call for each dtype and step count, as a rule one."""
-    cdef Py_ssize_t i, j, n, step
-    cdef int dtype
-    for i in range(b.count):
-        dtype, step = b.entries[i].dtype, b.entries[i].step
-        if dtype < 0:
+cdef int fill(Batch b, list params, states, bint counted, str k0=None, str k1=None, str k2=None, double first=0) except -1:
+    """Find those of `params` that have a gradient, and their states of these names; a new k0 holds `first`."""
+    cdef TensorCore t
+    cdef Entry *e
+    cdef dict state
+    cdef PyObject *held
+    cdef bint fresh
+    if counted:
+        b.states = []
+    b.at = -1
+    for t in params:
+        b.at += 1
+        if t._grad is None:
             continue
-        n = 0
-        for j in range(i, b.count):
-            if b.entries[j].dtype == dtype and b.entries[j].step == step:
-                b.run[n] = b.entries[j].param
-                b.entries[j].dtype = -1
-                n += 1
-        h.first = step == 1
-        if adam:
-            h.correction1 = 1 - pow(h.beta1, <double>step)
-            h.correction2 = 1 - pow(h.beta2, <double>step)
-        with nogil:
-            run_optim(adam, dtype, b.run, n, h)
-    for to, copy in b.back:
-        np.copyto(to, copy)
-    if anomaly:
-        check_step(b)
+        e = add_entry(b, t, t._grad._data)
+        if k0 is None:
+            continue
+        held = PyDict_GetItem(states, t)
+        if held != NULL:
+            state = <dict?><object>held
+        else:
+            state = {}
+            add_new(b, states, t, state)
+        e.param.s0 = memory_of(b, t, state, k0, first, &fresh)
+        if k1 is not None:
+            e.param.s1 = memory_of(b, t, state, k1, 0, &fresh)
+        if k2 is not None:
+            e.param.s2 = memory_of(b, t, state, k2, 0, &fresh)
+        if counted:
+            e.step = e.key = <Py_ssize_t>state.get("step", 0) + 1
+            b.states.append(state)
+        if b.kind == TT_SGD:
+            e.key = fresh
+        elif b.kind == TT_NADAM:
+            e.mu = <double>state.get("mu_product", 1.0) * b.h.beta1 * (1 - 0.5 * pow(0.96, <double>e.step * b.decay))
+        elif b.kind == TT_RMSPROP or b.kind == TT_ADADELTA or (b.kind == TT_ADAGRAD and b.decay == 0):
+            e.key = 0  # the count is kept, as PyTorch does, but nothing depends on it
     return 0
 
 
-cdef int check_step(Batch b) except -1:
-    """Raise when a step made NaN or inf of gradients that have none: of a parameter that had it forward would not have come
-    here."""
-    from tinytensor import anomaly as report
-
-    for name, p, g in b.params:
-        if not all_finite(p):
-            report.examine(anomaly, b.name + "'s step", [("gradient", g)], [(name, p)], where(b.mark[0], b.mark[1]), ())
-    return 0
+# Each of the following prepares one step, in place, over those of `params` that have a gradient: call what it returns.
+# states: of each parameter a dict, which gets what the optimizer keeps; one that missed a step counts fewer.
 
 
 def sgd_step(list params, states, double lr, double momentum, double dampening, double weight_decay, bint nesterov,
              bint maximize):
-    """One step of SGD, in place, over those of `params` that have a gradient. states: of each parameter a dict, whose
-    momentum_buffer is made where momentum asks for it."""
-    cdef Batch b = Batch("SGD", len(params))
-    cdef tt_hyper h
-    cdef TensorCore t
-    cdef Entry *e
-    cdef bint fresh
-    memset(&h, 0, sizeof(h))
-    h.lr, h.momentum, h.dampening, h.weight_decay = lr, momentum, dampening, weight_decay
-    h.nesterov, h.maximize = nesterov, maximize
-    for t in params:
-        if t._grad is None:
-            continue
-        e = add_entry(b, t)
-        if momentum != 0:
-            e.param.s0 = memory_of(b, t, state_of(states, t), "momentum_buffer", &fresh)
-            e.step = fresh
-    run_batch(b, False, &h)
+    """SGD. State, with momentum: momentum_buffer."""
+    cdef Batch b = new_batch("SGD", TT_SGD, len(params))
+    b.h.lr, b.h.momentum, b.h.dampening, b.h.weight_decay = lr, momentum, dampening, weight_decay
+    b.h.nesterov, b.h.maximize = nesterov, maximize
+    fill(b, params, states, False, "momentum_buffer" if momentum != 0 else None)
+    return b
 
 
 def adam_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
               bint amsgrad, bint decoupled, bint maximize):
-    """One step of Adam (decoupled: AdamW), in place, over those of `params` that have a gradient; one that missed a step
-    counts fewer. states: of each parameter a dict of step, exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq."""
-    cdef Batch b = Batch("Adam", len(params))
-    cdef tt_hyper h
-    cdef TensorCore t
-    cdef Entry *e
-    cdef dict state
-    cdef bint fresh
-    memset(&h, 0, sizeof(h))
-    h.lr, h.beta1, h.beta2, h.eps, h.weight_decay = lr, beta1, beta2, eps, weight_decay
-    h.decoupled, h.maximize = decoupled, maximize
-    for t in params:
-        if t._grad is None:
-            continue
-        e = add_entry(b, t)
-        state = state_of(states, t)
-        e.step = <Py_ssize_t>state.get("step", 0) + 1
-        state["step"] = e.step
-        e.param.s0 = memory_of(b, t, state, "exp_avg", &fresh)
-        e.param.s1 = memory_of(b, t, state, "exp_avg_sq", &fresh)
-        if amsgrad:
-            e.param.s2 = memory_of(b, t, state, "max_exp_avg_sq", &fresh)
-    run_batch(b, True, &h)
+    """Adam (decoupled: AdamW). State: step, exp_avg, exp_avg_sq and, with amsgrad, max_exp_avg_sq."""
+    cdef Batch b = new_batch("AdamW" if decoupled else "Adam", TT_ADAM, len(params))
+    b.h.lr, b.h.beta1, b.h.beta2, b.h.eps, b.h.weight_decay = lr, beta1, beta2, eps, weight_decay
+    b.h.decoupled, b.h.maximize = decoupled, maximize
+    fill(b, params, states, True, "exp_avg", "exp_avg_sq", "max_exp_avg_sq" if amsgrad else None)
+    return b
+
+
+def nadam_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
+               double momentum_decay, bint decoupled, bint maximize):
+    """NAdam. State: step, mu_product, exp_avg, exp_avg_sq."""
+    cdef Batch b = new_batch("NAdam", TT_NADAM, len(params))
+    b.h.lr, b.h.beta1, b.h.beta2, b.h.eps, b.h.weight_decay = lr, beta1, beta2, eps, weight_decay
+    b.h.decoupled, b.h.maximize, b.decay = decoupled, maximize, momentum_decay
+    fill(b, params, states, True, "exp_avg", "exp_avg_sq")
+    return b
+
+
+def radam_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
+               bint decoupled, bint maximize):
+    """RAdam. State: step, exp_avg, exp_avg_sq."""
+    cdef Batch b = new_batch("RAdam", TT_RADAM, len(params))
+    b.h.lr, b.h.beta1, b.h.beta2, b.h.eps, b.h.weight_decay = lr, beta1, beta2, eps, weight_decay
+    b.h.decoupled, b.h.maximize = decoupled, maximize
+    fill(b, params, states, True, "exp_avg", "exp_avg_sq")
+    return b
+
+
+def adamax_step(list params, states, double lr, double beta1, double beta2, double eps, double weight_decay,
+                bint maximize):
+    """Adamax. State: step, exp_avg, exp_inf."""
+    cdef Batch b = new_batch("Adamax", TT_ADAMAX, len(params))
+    b.h.lr, b.h.beta1, b.h.beta2, b.h.eps, b.h.weight_decay = lr, beta1, beta2, eps, weight_decay
+    b.h.maximize = maximize
+    fill(b, params, states, True, "exp_avg", "exp_inf")
+    return b
+
+
+def rmsprop_step(list params, states, double lr, double alpha, double eps, double weight_decay, double momentum,
+                 bint centered, bint maximize):
+    """RMSprop. State: step, square_avg, with momentum momentum_buffer, centered grad_avg."""
+    cdef Batch b = new_batch("RMSprop", TT_RMSPROP, len(params))
+    b.h.lr, b.h.beta2, b.h.eps, b.h.weight_decay, b.h.momentum = lr, alpha, eps, weight_decay, momentum
+    b.h.maximize = maximize
+    fill(b, params, states, True, "square_avg", "momentum_buffer" if momentum > 0 else None,
+         "grad_avg" if centered else None)
+    return b
+
+
+def adagrad_step(list params, states, double lr, double lr_decay, double eps, double weight_decay,
+                 double initial_accumulator_value, bint maximize):
+    """Adagrad. State: step, sum."""
+    cdef Batch b = new_batch("Adagrad", TT_ADAGRAD, len(params))
+    b.h.lr, b.h.eps, b.h.weight_decay, b.h.maximize, b.decay = lr, eps, weight_decay, maximize, lr_decay
+    fill(b, params, states, True, "sum", None, None, initial_accumulator_value)
+    return b
+
+
+def adadelta_step(list params, states, double lr, double rho, double eps, double weight_decay, bint maximize):
+    """Adadelta. State: step, square_avg, acc_delta."""
+    cdef Batch b = new_batch("Adadelta", TT_ADADELTA, len(params))
+    b.h.lr, b.h.beta2, b.h.eps, b.h.weight_decay, b.h.maximize = lr, rho, eps, weight_decay, maximize
+    fill(b, params, states, True, "square_avg", "acc_delta")
+    return b
+
+
+def lion_step(list params, states, double lr, double beta1, double beta2, double weight_decay, bint maximize):
+    """Lion. State: exp_avg."""
+    cdef Batch b = new_batch("Lion", TT_LION, len(params))
+    b.h.lr, b.h.beta1, b.h.beta2, b.h.weight_decay, b.h.maximize = lr, beta1, beta2, weight_decay, maximize
+    fill(b, params, states, False, "exp_avg")
+    return b
+
+
+def lerp_step(list params, list targets, double weight):
+    """Running averages: every parameter goes the share `weight` of the way to the target at its place in the list."""
+    cdef Batch b = new_batch("lerp", TT_LERP, len(params))
+    cdef TensorCore t, target
+    b.h.lr = weight
+    b.at = -1
+    for t, target in zip(params, targets, strict=True):
+        b.at += 1
+        add_entry(b, t, target._data)
+    return b

@@ -140,6 +140,10 @@ def root_gradient(t: TensorCore, gradient: Any, create_graph: bool, what: str) -
 def backward(
     tensors: Iterable[Tensor], gradients: Iterable[Any], retain_graph: bool | None = None, create_graph: bool = False
 ) -> None: ...
+
+class Batch:
+    def __call__(self) -> None: ...
+
 def sgd_step(
     params: list[Tensor],
     states: dict[Tensor, dict[str, Any]],
@@ -149,7 +153,7 @@ def sgd_step(
     weight_decay: float,
     nesterov: bool,
     maximize: bool,
-) -> None: ...
+) -> Batch: ...
 def adam_step(
     params: list[Tensor],
     states: dict[Tensor, dict[str, Any]],
@@ -161,4 +165,77 @@ def adam_step(
     amsgrad: bool,
     decoupled: bool,
     maximize: bool,
-) -> None: ...
+) -> Batch: ...
+def nadam_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    momentum_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> Batch: ...
+def radam_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> Batch: ...
+def adamax_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    maximize: bool,
+) -> Batch: ...
+def rmsprop_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    centered: bool,
+    maximize: bool,
+) -> Batch: ...
+def adagrad_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    lr_decay: float,
+    eps: float,
+    weight_decay: float,
+    initial_accumulator_value: float,
+    maximize: bool,
+) -> Batch: ...
+def adadelta_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    rho: float,
+    eps: float,
+    weight_decay: float,
+    maximize: bool,
+) -> Batch: ...
+def lion_step(
+    params: list[Tensor],
+    states: dict[Tensor, dict[str, Any]],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    weight_decay: float,
+    maximize: bool,
+) -> Batch: ...
+def lerp_step(params: list[Tensor], targets: list[Tensor], weight: float) -> Batch: ...

@@ -15,11 +15,13 @@ cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItem
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
-from libc.math cimport isfinite, pow
+from libc.math cimport isfinite, pow, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 from tinytensor._kernels cimport Block, block_of, bump, is_alone, new_array, run_map, run_optim, try_map
-from tt cimport tt_hyper, tt_param
+from tt cimport (
+    TT_ADADELTA, TT_ADAGRAD, TT_ADAM, TT_ADAMAX, TT_LERP, TT_LION, TT_NADAM, TT_RADAM, TT_RMSPROP, TT_SGD, tt_hyper, tt_param,
+)
 
 cnp.import_array()
 

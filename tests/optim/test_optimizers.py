@@ -5,65 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
+from formulas import CASES, IDS, sgd
 
 import tinytensor as tt
 from tinytensor import nn, optim
 
 SHAPES = [(5, 3), (7,), (), (2, 3, 4), (0, 3)]
-STEPS = 12
-
-
-def sgd_reference(p, grads, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False):
-    buf = None
-    for g in grads:
-        d = (-g if maximize else g) + weight_decay * p
-        if momentum:
-            buf = d if buf is None else momentum * buf + (1 - dampening) * d
-            d = d + momentum * buf if nesterov else buf
-        p = p - lr * d
-    return p
-
-
-def adam_reference(
-    p, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, decoupled=False
-):
-    m = v = top = np.zeros_like(p)
-    for t, g in enumerate(grads, 1):
-        g = -g if maximize else g
-        if decoupled:
-            p = p * (1 - lr * weight_decay)
-        else:
-            g = g + weight_decay * p
-        m = betas[0] * m + (1 - betas[0]) * g
-        v = betas[1] * v + (1 - betas[1]) * g * g
-        top = np.maximum(top, v)
-        root = np.sqrt(top if amsgrad else v) / np.sqrt(1 - betas[1] ** t)
-        p = p - lr / (1 - betas[0] ** t) * m / (root + eps)
-    return p
-
-
-def adamw_reference(p, grads, lr, weight_decay=1e-2, **options):
-    return adam_reference(p, grads, lr, weight_decay=weight_decay, decoupled=True, **options)
-
-
-CASES = [
-    (optim.SGD, sgd_reference, {}),
-    (optim.SGD, sgd_reference, {"momentum": 0.9}),
-    (optim.SGD, sgd_reference, {"momentum": 0.9, "dampening": 0.3}),
-    (optim.SGD, sgd_reference, {"momentum": 0.9, "nesterov": True}),
-    (optim.SGD, sgd_reference, {"weight_decay": 0.1}),
-    (optim.SGD, sgd_reference, {"momentum": 0.8, "nesterov": True, "weight_decay": 0.1}),
-    (optim.SGD, sgd_reference, {"momentum": 0.8, "weight_decay": 0.1, "maximize": True}),
-    (optim.Adam, adam_reference, {}),
-    (optim.Adam, adam_reference, {"betas": (0.8, 0.95), "eps": 1e-3}),
-    (optim.Adam, adam_reference, {"weight_decay": 0.1}),
-    (optim.Adam, adam_reference, {"amsgrad": True}),
-    (optim.Adam, adam_reference, {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
-    (optim.AdamW, adamw_reference, {}),
-    (optim.AdamW, adamw_reference, {"weight_decay": 0.2, "betas": (0.5, 0.9)}),
-    (optim.AdamW, adamw_reference, {"weight_decay": 0.2, "amsgrad": True, "maximize": True}),
-]
-IDS = [f"{kind.__name__}-{'-'.join(options) or 'plain'}" for kind, _, options in CASES]
+STEPS = 50
 
 
 def start(shape, layout="C", seed=0, dtype=np.float64):
@@ -78,6 +26,11 @@ def gradients(shape, seed=1, dtype=np.float64):
 
 def parameter(array):
     return tt.from_numpy(array.copy(order="K")).requires_grad_()
+
+
+def last(formula, p, *arguments, **options):
+    """The parameter after the last step."""
+    return [p, *formula(p, *arguments, **options)][-1]
 
 
 def take_steps(optimizer, params, grads):
@@ -96,11 +49,11 @@ def test_steps_follow_the_formula(kind, reference, options, layout):
     params = [parameter(array) for array in arrays]
     memory = [p._data for p in params]
     optimizer = kind(params, lr=0.01, **options)
+    formulas = [reference(array, g, 0.01, **options) for array, g in zip(arrays, grads, strict=True)]
     for step in range(STEPS):
         take_steps(optimizer, params, [g[step : step + 1] for g in grads])
-        for p, array, g in zip(params, arrays, grads, strict=True):
-            wanted = reference(array, g[: step + 1], 0.01, **options)
-            np.testing.assert_allclose(p.numpy() if not p.requires_grad else p.detach().numpy(), wanted, rtol=1e-12)
+        for p, formula in zip(params, formulas, strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), next(formula), rtol=1e-12, atol=1e-14)
     for p, array in zip(params, memory, strict=True):
         assert p._data is array
 
@@ -110,7 +63,7 @@ def test_float32_follows_the_formula(kind, reference, options):
     array, grads = start((33, 17), dtype=np.float32), gradients((33, 17), dtype=np.float32)
     p = parameter(array)
     take_steps(kind([p], lr=0.01, **options), [p], [grads])
-    wanted = reference(array.astype(np.float64), [g.astype(np.float64) for g in grads], 0.01, **options)
+    wanted = last(reference, array.astype(np.float64), [g.astype(np.float64) for g in grads], 0.01, **options)
     assert p.dtype == tt.float32
     np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=2e-5, atol=2e-5)
 
@@ -124,17 +77,32 @@ def test_gradient_in_another_layout(kind, reference, options):
         strided = np.repeat(g, 2, axis=1)[:, ::2] if i % 2 else np.asfortranarray(g)
         p.grad = tt.from_numpy(strided)
         optimizer.step()
-    np.testing.assert_allclose(p.detach().numpy(), reference(array, grads, 0.01, **options), rtol=1e-12)
+    np.testing.assert_allclose(
+        p.detach().numpy(), last(reference, array, grads, 0.01, **options), rtol=1e-12, atol=1e-14
+    )
 
 
-@pytest.mark.parametrize(("kind", "options"), [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {"amsgrad": True})])
-def test_state_lies_as_its_parameter(kind, options):
+STATES = [
+    (optim.SGD, {"momentum": 0.9}, ["momentum_buffer"]),
+    (optim.Adam, {"amsgrad": True}, ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]),
+    (optim.NAdam, {}, ["exp_avg", "exp_avg_sq"]),
+    (optim.RAdam, {}, ["exp_avg", "exp_avg_sq"]),
+    (optim.Adamax, {}, ["exp_avg", "exp_inf"]),
+    (optim.RMSprop, {"momentum": 0.9, "centered": True}, ["grad_avg", "momentum_buffer", "square_avg"]),
+    (optim.Adagrad, {"lr_decay": 0.1}, ["sum"]),
+    (optim.Adadelta, {}, ["acc_delta", "square_avg"]),
+    (optim.Lion, {}, ["exp_avg"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "names"), STATES)
+def test_state_lies_as_its_parameter(kind, options, names):
     p = parameter(start((6, 4), "F"))
     optimizer = kind([p], lr=0.01, **options)
     take_steps(optimizer, [p], [gradients((6, 4))])
-    kept = [value for value in optimizer.state[p].values() if isinstance(value, tt.Tensor)]
-    assert len(kept) == (1 if kind is optim.SGD else 3)
-    assert all(value._data.strides == p._data.strides for value in kept)
+    kept = {key: value for key, value in optimizer.state[p].items() if isinstance(value, tt.Tensor)}
+    assert sorted(kept) == names
+    assert all(value._data.strides == p._data.strides for value in kept.values())
     other = kind([parameter(start((6, 4), "F"))], lr=0.01, **options)
     other.load_state_dict(optimizer.state_dict())
     (state,) = other.state.values()
@@ -143,7 +111,7 @@ def test_state_lies_as_its_parameter(kind, options):
 
 @pytest.mark.parametrize(
     ("kind", "reference", "options"),
-    [(optim.SGD, sgd_reference, {"momentum": 0.9, "dampening": 0.5}), (optim.Adam, adam_reference, {})],
+    [case for case in CASES if case[0] in (optim.SGD, optim.Adam, optim.NAdam, optim.RAdam, optim.Adagrad)],
 )
 def test_parameter_without_gradient_is_skipped(kind, reference, options):
     arrays = [start((4,), seed=i) for i in range(3)]
@@ -155,13 +123,13 @@ def test_parameter_without_gradient_is_skipped(kind, reference, options):
     take_steps(optimizer, params, grads)
     for p, array, g in zip(params, arrays, grads, strict=True):
         # Each counts its own steps: momentum and bias correction start at its first gradient.
-        wanted = reference(array, [x for x in g if x is not None], 0.01, **options)
-        np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=1e-12)
+        wanted = last(reference, array, [x for x in g if x is not None], 0.01, **options)
+        np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=1e-12, atol=1e-14)
     assert params[2] not in optimizer.state
 
 
 def test_one_kernel_call_per_group(monkeypatch):
-    from tinytensor.optim import adam, sgd
+    from tinytensor.optim import adagrad, adam, lion, sgd
 
     calls = []
 
@@ -173,9 +141,10 @@ def test_one_kernel_call_per_group(monkeypatch):
             calls.append(name)
             return getattr(self.real, name)
 
-    monkeypatch.setattr(sgd, "_tape", Counting(sgd._tape))
-    monkeypatch.setattr(adam, "_tape", Counting(adam._tape))
-    for kind, options, name in ((optim.SGD, {"momentum": 0.9}, "sgd_step"), (optim.AdamW, {}, "adam_step")):
+    for module in (sgd, adam, adagrad, lion):
+        monkeypatch.setattr(module, "_tape", Counting(module._tape))
+    for kind, options, _ in STATES:
+        name = f"{kind.__name__.lower()}_step"
         params = [parameter(start((3, 2), seed=i)) for i in range(5)]
         optimizer = kind([{"params": params[:3]}, {"params": params[3:]}], lr=0.1, **options)
         calls.clear()
@@ -191,8 +160,8 @@ def test_groups_have_their_own_options():
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0, 0]
     grads = gradients((3,))
     take_steps(optimizer, [a, b], [grads, grads])
-    np.testing.assert_allclose(a.detach().numpy(), sgd_reference(first, grads, 0.1), rtol=1e-12)
-    np.testing.assert_allclose(b.detach().numpy(), sgd_reference(second, grads, 0.5, momentum=0.9), rtol=1e-12)
+    np.testing.assert_allclose(a.detach().numpy(), last(sgd, first, grads, 0.1), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(b.detach().numpy(), last(sgd, second, grads, 0.5, momentum=0.9), rtol=1e-12, atol=1e-14)
 
 
 def test_group_options_may_change_between_steps():
@@ -202,13 +171,13 @@ def test_group_options_may_change_between_steps():
     take_steps(optimizer, [p], [grads[:2]])
     optimizer.param_groups[0].update(lr=0.01, momentum=0.9)
     take_steps(optimizer, [p], [grads[2:]])
-    wanted = sgd_reference(sgd_reference(array, grads[:2], 0.1), grads[2:], 0.01, momentum=0.9)
-    np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=1e-12)
+    wanted = last(sgd, last(sgd, array, grads[:2], 0.1), grads[2:], 0.01, momentum=0.9)
+    np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize(("kind", "options"), [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {"amsgrad": True})])
+@pytest.mark.parametrize(("kind", "options", "names"), STATES)
 @pytest.mark.parametrize("carry", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))])
-def test_state_dict_continues_the_run(kind, options, carry):
+def test_state_dict_continues_the_run(kind, options, names, carry):
     arrays = [start((4, 2), seed=i) for i in range(2)]
     grads = [gradients((4, 2), seed=7 + i) for i in range(2)]
     whole = [parameter(array) for array in arrays]
@@ -332,6 +301,98 @@ def test_step_is_not_recorded():
     assert p.requires_grad
 
 
+def misfit(optimizer, p):
+    p._grad = tt.ones(7, dtype=tt.float64)
+
+
+def misfit_dtype(optimizer, p):
+    p._grad = tt.ones(4, 2, dtype=tt.float32)
+
+
+def read_only(optimizer, p):
+    p._data.flags.writeable = False
+
+
+def wrong_state(optimizer, p):
+    for key, value in optimizer.state[p].items():
+        if isinstance(value, tt.Tensor):
+            optimizer.state[p][key] = tt.ones(3, dtype=tt.float64)
+
+
+def no_state(optimizer, p):
+    for key, value in optimizer.state[p].items():
+        if isinstance(value, tt.Tensor):
+            optimizer.state[p][key] = "lost"
+
+
+@pytest.mark.parametrize(("kind", "options", "names"), STATES)
+@pytest.mark.parametrize(
+    ("harm", "kind_of_error", "message"),
+    [
+        (misfit, ValueError, r"expected a gradient of its dtype and shape, got float64 \(7,\)"),
+        (misfit_dtype, ValueError, r"expected a gradient of its dtype and shape, got float32 \(4, 2\)"),
+        (read_only, TypeError, "expected a writable float32 or float64 parameter"),
+        (wrong_state, ValueError, r"expected a \w+ of its dtype and shape, got float64 \(3,\)"),
+        (no_state, TypeError, r"expected a Tensor as \w+, got str"),
+    ],
+)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_step_that_raises_has_changed_nothing(kind, options, names, harm, kind_of_error, message, groups):
+    params = [parameter(start((4, 2), seed=i)) for i in range(4)]
+    split = [{"params": params}] if groups == 1 else [{"params": params[:1]}, {"params": params[1:]}]
+    optimizer = kind(split, lr=0.01, **options)
+    # the last parameter has no state yet when the step fails
+    take_steps(optimizer, params, [gradients((4, 2))[:3]] * 3 + [[None] * 3])
+    for p in params:
+        p.grad = tt.ones(4, 2, dtype=tt.float64)
+    harm(optimizer, params[2])
+    values = [p.detach().numpy().copy() for p in params]
+    before = copy.deepcopy(optimizer.state_dict()["state"])
+    with pytest.raises(kind_of_error, match=rf"^{kind.__name__}: parameter {3 - groups} of its group, .*{message}"):
+        optimizer.step()
+    assert all(np.array_equal(p.detach().numpy(), value) for p, value in zip(params, values, strict=True))
+    after = optimizer.state_dict()["state"]
+    assert list(after) == list(before) == [0, 1, 2]
+    for i, state in before.items():
+        assert after[i].keys() == state.keys()
+        for key, value in state.items():
+            same = np.array_equal(after[i][key].numpy(), value.numpy()) if isinstance(value, tt.Tensor) else None
+            assert same is True or after[i][key] == value
+
+
+@pytest.mark.parametrize(("kind", "reference", "options"), CASES, ids=IDS)
+def test_a_nan_in_a_gradient_reaches_its_element_alone(kind, reference, options):
+    p = parameter(start((5,)))
+    first = gradients((5,))[:2]
+    first[0][2] = np.nan
+    take_steps(kind([p], lr=0.01, **options), [p], [first])
+    assert np.isnan(p.detach().numpy()).tolist() == [False, False, True, False, False]
+
+
+def test_constant_gradients_never_make_a_centered_variance_negative():
+    p = parameter(np.zeros(1000, np.float32))
+    p.grad = tt.from_numpy(np.linspace(0.1, 3, 1000, dtype=np.float32))
+    optimizer = optim.RMSprop([p], lr=1e-6, alpha=0.5, centered=True)
+    for _ in range(100):
+        optimizer.step()
+    assert np.isfinite(p.detach().numpy()).all()
+
+
+def test_adamw_stays_decoupled_whatever_is_loaded():
+    p = parameter(start((3,)))
+    optimizer = optim.AdamW([p], lr=0.1)
+    optimizer.load_state_dict(optim.Adam([p], lr=0.2).state_dict())
+    assert optimizer.param_groups[0]["lr"] == 0.2
+    assert optimizer.param_groups[0]["decoupled_weight_decay"] is True
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.Adagrad, optim.LBFGS])
+@pytest.mark.parametrize("option", ["foreach", "capturable", "fused", "differentiable"])
+def test_options_of_other_devices_are_refused(kind, option):
+    with pytest.raises(TypeError, match=option):
+        kind([parameter(start((2,)))], **{option: True})
+
+
 def test_backward_through_values_that_a_step_changed_is_refused():
     p = parameter(np.array([3.0]))
     loss = (p * p).sum()
@@ -373,6 +434,15 @@ def test_training_a_module():
         (optim.Adam, {"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
         (optim.Adam, {"betas": (0.9, -0.5)}, "Invalid beta parameter at index 1: -0.5"),
         (optim.AdamW, {"weight_decay": -0.1}, "Invalid weight_decay value: -0.1"),
+        (optim.NAdam, {"momentum_decay": -0.1}, "Invalid momentum_decay value: -0.1"),
+        (optim.RAdam, {"betas": (0.9, 1.0)}, "Invalid beta parameter at index 1: 1.0"),
+        (optim.Adamax, {"eps": -1.0}, "Invalid epsilon value: -1.0"),
+        (optim.RMSprop, {"alpha": -0.1}, "Invalid alpha value: -0.1"),
+        (optim.RMSprop, {"momentum": -0.1}, "Invalid momentum value: -0.1"),
+        (optim.Adagrad, {"lr_decay": -0.1}, "Invalid lr_decay value: -0.1"),
+        (optim.Adagrad, {"initial_accumulator_value": -0.1}, "Invalid initial_accumulator_value value: -0.1"),
+        (optim.Adadelta, {"rho": 1.1}, "Invalid rho value: 1.1"),
+        (optim.Lion, {"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
     ],
 )
 def test_options_are_checked(kind, options, message):
@@ -403,9 +473,22 @@ def test_defaults_are_pytorchs():
         "weight_decay": 0,
         "amsgrad": False,
         "maximize": False,
+        "decoupled_weight_decay": False,
     }
     assert optim.Adam(p).defaults == adam
-    assert optim.AdamW(p).defaults == {**adam, "weight_decay": 1e-2}
+    assert optim.AdamW(p).defaults == {**adam, "weight_decay": 1e-2, "decoupled_weight_decay": True}
+    plain = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "maximize": False}
+    assert optim.NAdam(p).defaults == {**plain, "lr": 2e-3, "momentum_decay": 4e-3, "decoupled_weight_decay": False}
+    assert optim.RAdam(p).defaults == {**plain, "lr": 1e-3, "decoupled_weight_decay": False}
+    assert optim.Adamax(p).defaults == {**plain, "lr": 2e-3}
+    assert optim.RMSprop(p).defaults == {
+        "lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0, "momentum": 0, "centered": False, "maximize": False,
+    }  # fmt: skip
+    assert optim.Adagrad(p).defaults == {
+        "lr": 1e-2, "lr_decay": 0, "weight_decay": 0, "initial_accumulator_value": 0, "eps": 1e-10, "maximize": False,
+    }  # fmt: skip
+    assert optim.Adadelta(p).defaults == {"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0, "maximize": False}
+    assert optim.Lion(p).defaults == {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0, "maximize": False}
 
 
 def test_parameters_are_checked():
@@ -437,7 +520,7 @@ def test_add_param_group():
     before = q.detach().numpy().copy()
     q.grad = tt.ones(2, dtype=tt.float64)
     optimizer.step()
-    np.testing.assert_allclose(q.detach().numpy(), before - 0.2, rtol=1e-12)
+    np.testing.assert_allclose(q.detach().numpy(), before - 0.2, rtol=1e-12, atol=1e-14)
 
 
 def test_repr():

@@ -1,7 +1,9 @@
 """Schedules against their closed formulas, alone, together and after a resume."""
 
+import copy
 import inspect
 import itertools
+import json
 import math
 
 import pytest
@@ -19,6 +21,7 @@ def run(scheduler, steps):
     """Return the rates of each epoch, the first (before any step) included."""
     rates = [scheduler.get_last_lr()]
     for _ in range(steps):
+        scheduler.optimizer.step()
         scheduler.step()
         rates.append(scheduler.get_last_lr())
         assert rates[-1] == [group["lr"] for group in scheduler.optimizer.param_groups]
@@ -54,6 +57,210 @@ def test_cosine_lr_falls_to_eta_min_and_rises_again(t_max, eta_min):
         assert first == pytest.approx(formula(0.5, epoch), rel=1e-9, abs=1e-15)
         assert second == pytest.approx(formula(0.02, epoch), rel=1e-9, abs=1e-15)
     assert rates[t_max] == pytest.approx([eta_min, eta_min], abs=1e-15)
+
+
+def test_multi_step_lr():
+    rates = run(schedules.MultiStepLR(make_optimizer(0.5, 0.02), [2, 5, 5, 9], 0.5), 10)
+    passed = [sum(m <= e for m in (2, 5, 5, 9)) for e in range(11)]
+    close(rates, [[0.5 * 0.5**n, 0.02 * 0.5**n] for n in passed])
+
+
+def test_exponential_lr():
+    close(run(schedules.ExponentialLR(make_optimizer(0.5), 0.9), 10), [[0.5 * 0.9**e] for e in range(11)])
+
+
+@pytest.mark.parametrize("total", [0, 1, 4])
+def test_constant_lr(total):
+    rates = run(schedules.ConstantLR(make_optimizer(0.5), 0.25, total), 6)
+    # as PyTorch's: over no epochs at all the factor is never taken back
+    close(rates, [[0.125 if e < total or total == 0 else 0.5] for e in range(7)])
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 0.5])
+def test_polynomial_lr(power):
+    rates = run(schedules.PolynomialLR(make_optimizer(0.5, 0.02), 7, power), 10)
+    share = [(1 - min(e, 7) / 7) ** power for e in range(11)]
+    close(rates, [[0.5 * s, 0.02 * s] for s in share])
+
+
+def cosine(start, low, share):
+    return low + (start - low) * (1 + math.cos(math.pi * share)) / 2
+
+
+def test_warm_restarts():
+    rates = run(schedules.CosineAnnealingWarmRestarts(make_optimizer(0.5), 3, 2, 0.01), 22)
+    shares = [i / 3 for i in range(3)] + [i / 6 for i in range(6)] + [i / 12 for i in range(12)] + [0, 1 / 24]
+    close(rates, [[cosine(0.5, 0.01, s)] for s in shares])
+    equal = run(schedules.CosineAnnealingWarmRestarts(make_optimizer(0.5), 4), 9)
+    close(equal, [[cosine(0.5, 0, (e % 4) / 4)] for e in range(10)])
+
+
+def test_warm_restarts_at_any_epoch():
+    optimizer = make_optimizer(0.5)
+    scheduler = schedules.CosineAnnealingWarmRestarts(optimizer, 3, 2)
+    optimizer.step()
+    for epoch, share in [(0.5, 0.5 / 3), (3.75, 0.75 / 6), (9 + 6.0, 0.5), (21.0, 0.0), (2.0, 2 / 3)]:
+        scheduler.step(epoch)
+        assert scheduler.get_last_lr() == pytest.approx([cosine(0.5, 0, share)], rel=1e-12)
+        assert scheduler.last_epoch == math.floor(epoch)
+    with pytest.raises(ValueError, match="non-negative epoch, but got -1"):
+        scheduler.step(-1)
+
+
+def triangle(step, up, down):
+    step %= up + down
+    return step / up if step <= up else (up + down - step) / down
+
+
+@pytest.mark.parametrize(
+    ("options", "scale"),
+    [
+        ({}, lambda e: 1.0),
+        ({"mode": "triangular2"}, lambda e: 0.5 ** (e // 7)),
+        ({"mode": "exp_range", "gamma": 0.9}, lambda e: 0.9**e),
+        ({"scale_fn": lambda x: 1 / (x + 1)}, lambda e: 1 / (e // 7 + 2)),
+        ({"scale_fn": lambda x: 0.8**x, "scale_mode": "iterations"}, lambda e: 0.8**e),
+    ],
+)
+@pytest.mark.parametrize(("kind", "kind_options"), [(optim.SGD, {"momentum": 0.5}), (optim.NAdam, {})])
+def test_cyclic_lr(options, scale, kind, kind_options):
+    optimizer = make_optimizer(0.1, 0.2, kind=kind, **kind_options)
+    scheduler = schedules.CyclicLR(optimizer, [0.01, 0.02], 0.5, 3, 4, **options)
+    for step in range(20):
+        share = triangle(step, 3, 4) * scale(step)
+        assert scheduler.get_last_lr() == pytest.approx([0.01 + 0.49 * share, 0.02 + 0.48 * share], rel=1e-12)
+        for group in optimizer.param_groups:
+            momentum = group["momentum"] if kind is optim.SGD else group["betas"][0]
+            assert momentum == pytest.approx(0.9 - 0.1 * share, rel=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_multiplicative_lr():
+    rates = run(schedules.MultiplicativeLR(make_optimizer(0.5, 0.02), [lambda e: 0.9, lambda e: e]), 5)
+    close(rates, [[0.5 * 0.9**e, 0.02 * math.factorial(e)] for e in range(6)])
+
+
+def test_warm_up_then_decay():
+    optimizer = make_optimizer(0.5, 0.02)
+    warm = schedules.LinearLR(optimizer, 0.1, 1.0, 4)
+    scheduler = schedules.SequentialLR(optimizer, [warm, schedules.CosineAnnealingLR(optimizer, 8)], [4])
+    share = [0.1 + 0.9 * e / 4 for e in range(4)] + [cosine(1, 0, e / 8) for e in range(8)]
+    close(run(scheduler, 11), [[0.5 * s, 0.02 * s] for s in share])
+
+
+def test_schedules_within_schedules():
+    optimizer = make_optimizer(0.5)
+    s = schedules
+    inner = s.SequentialLR(optimizer, [s.ConstantLR(optimizer, 0.5, 9), s.ExponentialLR(optimizer, 0.9)], [2])
+    both = s.ChainedScheduler([s.StepLR(optimizer, 2, 0.1), s.LinearLR(optimizer, 0.5, 1.0, 2)])
+    first = s.LinearLR(optimizer, 0.2, 1.0, 3)
+    scheduler = s.SequentialLR(optimizer, [first, inner, both], [3, 7])
+    shares = [0.2, 0.2 + 0.8 / 3, 0.2 + 1.6 / 3, 0.5, 0.5, 1, 0.9, 0.5, 0.75, 0.1, 0.1, 0.01]
+    close(run(scheduler, 11), [[0.5 * share] for share in shares])
+
+
+def test_chained_schedules_multiply():
+    optimizer = make_optimizer(0.5)
+    warm, decay = schedules.LinearLR(optimizer, 0.1, 1.0, 4), schedules.ExponentialLR(optimizer, 0.9)
+    rates = run(schedules.ChainedScheduler([warm, decay]), 9)
+    close(rates, [[0.5 * (0.1 + 0.9 * min(e, 4) / 4) * 0.9**e] for e in range(10)])
+
+
+@pytest.mark.parametrize(
+    ("options", "measures", "wanted"),
+    [
+        ({"patience": 1}, [3, 2, 2, 2, 2, 1.9, 1.9, 1.9], [1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01]),
+        ({"patience": 0, "mode": "max", "factor": 0.5}, [1, 2, 2, 3, 2, 1], [1, 1, 0.5, 0.5, 0.25, 0.125]),
+        ({"patience": 0, "threshold": 0.5}, [4, 2.1, 1.9, 1], [1, 0.1, 0.1, 0.01]),
+        ({"patience": 0, "threshold": 0.5, "threshold_mode": "abs"}, [4, 3.6, 3.4, 2.8], [1, 0.1, 0.1, 0.1]),
+        ({"patience": 0, "cooldown": 2}, [1, 1, 1, 1, 1], [1, 0.1, 0.1, 0.1, 0.01]),
+        ({"patience": 0, "min_lr": 0.02}, [1, 1, 1, 1], [1, 0.1, 0.02, 0.02]),
+        ({"patience": 0, "eps": 0.5}, [1, 1, 1], [1, 0.1, 0.1]),
+        ({"patience": 0}, [1, math.nan], [1, 0.1]),
+    ],
+)
+def test_plateau(options, measures, wanted):
+    optimizer = make_optimizer(1.0)
+    scheduler = schedules.ReduceLROnPlateau(optimizer, **options)
+    rates = []
+    for measure in measures:
+        scheduler.step(tt.tensor(float(measure)))
+        rates.append(optimizer.param_groups[0]["lr"])
+        assert scheduler.get_last_lr() == [rates[-1]]
+    assert rates == pytest.approx(wanted, rel=1e-12)
+
+
+def test_plateau_resumes():
+    measures = [1, 0.9, 0.9, 0.9, 0.8, 0.8, 0.8, 0.8, 0.8]
+    first, second = make_optimizer(1.0), make_optimizer(1.0)
+    options = {"patience": 1, "cooldown": 1}
+    scheduler, other = (schedules.ReduceLROnPlateau(o, **options) for o in (first, second))
+    for measure in measures[:5]:
+        scheduler.step(measure)
+    second.load_state_dict(first.state_dict())
+    other.load_state_dict(scheduler.state_dict())
+    for measure in measures[5:]:
+        scheduler.step(measure)
+        other.step(measure)
+        assert scheduler.get_last_lr() == other.get_last_lr()
+        assert scheduler.in_cooldown == other.in_cooldown
+
+
+def test_plateau_with_a_group_added_later():
+    optimizer = make_optimizer(1.0)
+    scheduler = schedules.ReduceLROnPlateau(optimizer, patience=0, min_lr=0.5)
+    listed = schedules.ReduceLROnPlateau(optimizer, patience=0, min_lr=[0.5])
+    optimizer.add_param_group({"params": tt.ones(2, requires_grad=True), "lr": 2.0})
+    scheduler.step(1)
+    scheduler.step(1)
+    assert scheduler.get_last_lr() == [0.5, 0.5]
+    listed.step(1)
+    with pytest.raises(RuntimeError, match=r"\(2\) differs from when ReduceLROnPlateau was made \(1\)"):
+        listed.step(1)
+
+
+def test_a_schedule_that_steps_before_its_optimizer_warns():
+    optimizer = make_optimizer(0.5)
+    scheduler = schedules.ExponentialLR(optimizer, 0.5)
+    with pytest.warns(UserWarning, match=r"`lr_scheduler.step\(\)` before `optimizer.step\(\)`") as caught:
+        scheduler.step()
+    assert [w.filename for w in caught] == [__file__]
+    scheduler.step()  # once is enough
+    assert scheduler.get_last_lr() == [0.125]
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.LBFGS])
+def test_a_step_before_a_schedule_was_made_does_not_count(kind):
+    p = tt.ones(2, requires_grad=True)
+
+    def closure():
+        loss = (p * p).sum()
+        p.grad = None
+        loss.backward()
+        return loss
+
+    optimizer = kind([p], lr=0.1)
+    optimizer.step(closure)
+    scheduler = schedules.SequentialLR(optimizer, [schedules.ConstantLR(optimizer)], [])
+    with pytest.warns(UserWarning, match="before `optimizer"):
+        scheduler.step()
+    optimizer = kind([p], lr=0.1)
+    scheduler = schedules.ConstantLR(optimizer)
+    optimizer.step(closure)
+    scheduler.step()
+    schedules.ConstantLR(optimizer).step()
+
+
+def test_an_optimizer_with_a_step_of_its_own_is_not_warned_of():
+    class Plain(optim.Optimizer):
+        def step(self, closure=None):
+            pass
+
+    scheduler = schedules.ExponentialLR(Plain([tt.ones(2, requires_grad=True)], {"lr": 0.5}), 0.5)
+    scheduler.optimizer.step()
+    scheduler.step()
+    assert scheduler.get_last_lr() == [0.25]
 
 
 def test_lambda_lr():
@@ -102,6 +309,7 @@ def test_one_cycle(strategy, three_phase, kind, options):
             assert found == pytest.approx(momentum, rel=1e-12), step
             if kind is not optim.SGD:
                 assert group["betas"][1] == 0.999
+        optimizer.step()
         scheduler.step()
     # Stepped once more after the last batch, as training loops do: the last rate stays, none is negative.
     assert scheduler.get_last_lr() == pytest.approx([0.5 / 25e4, 0.02 / 25e4], rel=1e-12)
@@ -143,6 +351,7 @@ def test_two_schedules_multiply():
     for epoch in range(10):
         factor = (0.1 + 0.9 * min(epoch, 4) / 4) * 0.5 ** (epoch // 3)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5 * factor, rel=1e-12)
+        optimizer.step()
         warm.step()
         steps.step()
 
@@ -153,23 +362,47 @@ MAKERS = {
     "cosine": lambda o, **k: schedules.CosineAnnealingLR(o, 8, 0.001, **k),
     "lambda": lambda o, **k: schedules.LambdaLR(o, lambda e: 0.9**e, **k),
     "cycle": lambda o, **k: schedules.OneCycleLR(o, 0.7, total_steps=20, **k),
+    "multistep": lambda o, **k: schedules.MultiStepLR(o, [2, 4, 4, 7], 0.5, **k),
+    "exponential": lambda o, **k: schedules.ExponentialLR(o, 0.9, **k),
+    "constant": lambda o, **k: schedules.ConstantLR(o, 0.3, 4, **k),
+    "polynomial": lambda o, **k: schedules.PolynomialLR(o, 9, 2.0, **k),
+    "restarts": lambda o, **k: schedules.CosineAnnealingWarmRestarts(o, 2, 2, **k),
+    "multiplicative": lambda o, **k: schedules.MultiplicativeLR(o, lambda e: 0.9 + 0.01 * e, **k),
+    "triangular": lambda o, **k: schedules.CyclicLR(o, 0.1, 0.9, 2, 3, mode="triangular2", **k),
+}
+COMPOUND = {
+    "sequential": lambda o: schedules.SequentialLR(o, [MAKERS["linear"](o), MAKERS["restarts"](o)], [4]),
+    "chained": lambda o: schedules.ChainedScheduler([MAKERS["linear"](o), MAKERS["exponential"](o)]),
+    "nested": lambda o: schedules.SequentialLR(o, [COMPOUND["chained"](o), COMPOUND["sequential"](o)], [4]),
 }
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", [*MAKERS, *COMPOUND])
 @pytest.mark.parametrize("seen", [3, 5])
 def test_resume_by_state_dict(name, seen):
-    whole = run(MAKERS[name](make_optimizer(0.5, momentum=0.9)), 12)
+    make = {**MAKERS, **COMPOUND}[name]
+    whole = run(make(make_optimizer(0.5, momentum=0.9)), 12)
     first = make_optimizer(0.5, momentum=0.9)
-    scheduler = MAKERS[name](first)
+    scheduler = make(first)
     head = run(scheduler, seen)
     second = make_optimizer(0.5, momentum=0.9)
-    other = MAKERS[name](second)
+    other = make(second)
     second.load_state_dict(first.state_dict())
-    other.load_state_dict(scheduler.state_dict())
-    assert other.last_epoch == seen
+    other.load_state_dict(copy.deepcopy(scheduler.state_dict()))
+    assert name == "chained" or other.last_epoch == seen
     assert "optimizer" not in scheduler.state_dict()
     assert head + run(other, 12 - seen)[1:] == whole
+
+
+@pytest.mark.parametrize("name", [*MAKERS, *COMPOUND])
+def test_state_dicts_survive_json(name):
+    make = {**MAKERS, **COMPOUND}[name]
+    first, second = make_optimizer(0.5, momentum=0.9), make_optimizer(0.5, momentum=0.9)
+    scheduler, other = make(first), make(second)
+    run(scheduler, 4)
+    second.load_state_dict(first.state_dict())
+    other.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
+    assert run(other, 7)[1:] == run(scheduler, 7)[1:]
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -197,6 +430,22 @@ def test_defaults_are_pytorchs():
     }  # fmt: skip
     assert defaults(schedules.CosineAnnealingLR) == {"eta_min": 0.0, "last_epoch": -1}
     assert defaults(schedules.LambdaLR) == {"last_epoch": -1}
+    assert defaults(schedules.MultiplicativeLR) == {"last_epoch": -1}
+    assert defaults(schedules.ExponentialLR) == {"last_epoch": -1}
+    assert defaults(schedules.MultiStepLR) == {"gamma": 0.1, "last_epoch": -1}
+    assert defaults(schedules.ConstantLR) == {"factor": 1 / 3, "total_iters": 5, "last_epoch": -1}
+    assert defaults(schedules.PolynomialLR) == {"total_iters": 5, "power": 1.0, "last_epoch": -1}
+    assert defaults(schedules.CosineAnnealingWarmRestarts) == {"T_mult": 1, "eta_min": 0.0, "last_epoch": -1}
+    assert defaults(schedules.SequentialLR) == {"last_epoch": -1}
+    assert defaults(schedules.ChainedScheduler) == {"optimizer": None}
+    assert defaults(schedules.CyclicLR) == {
+        "step_size_up": 2000, "step_size_down": None, "mode": "triangular", "gamma": 1.0, "scale_fn": None,
+        "scale_mode": "cycle", "cycle_momentum": True, "base_momentum": 0.8, "max_momentum": 0.9, "last_epoch": -1,
+    }  # fmt: skip
+    assert defaults(schedules.ReduceLROnPlateau) == {
+        "mode": "min", "factor": 0.1, "patience": 10, "threshold": 1e-4, "threshold_mode": "rel", "cooldown": 0,
+        "min_lr": 0, "eps": 1e-8,
+    }  # fmt: skip
     assert defaults(schedules.OneCycleLR) == {
         "total_steps": None, "epochs": None, "steps_per_epoch": None, "pct_start": 0.3, "anneal_strategy": "cos",
         "cycle_momentum": True, "base_momentum": 0.85, "max_momentum": 0.95, "div_factor": 25.0,
@@ -208,6 +457,7 @@ def test_groups_added_later_keep_their_rate():
     optimizer = make_optimizer(0.5)
     scheduler = schedules.StepLR(optimizer, 1, 0.5)
     optimizer.add_param_group({"params": tt.ones(2, requires_grad=True), "lr": 0.3})
+    optimizer.step()
     scheduler.step()
     assert scheduler.get_last_lr() == [0.25, 0.3]
 
@@ -234,6 +484,7 @@ def test_lambda_objects_keep_their_attributes():
     assert saved["lr_lambdas"] == [{"rate": 0.5}, None]
     loaded = schedules.LambdaLR(make_optimizer(0.5, 0.5), [Decay(0.1), lambda e: 1.0])
     loaded.load_state_dict(saved)
+    loaded.optimizer.step()
     loaded.step()
     assert loaded.get_last_lr() == [0.25, 0.5]
 
@@ -248,6 +499,35 @@ def test_lambda_objects_keep_their_attributes():
         (lambda o: schedules.LinearLR(o, total_iters=0), "total_iters >= 1, but got 0"),
         (lambda o: schedules.CosineAnnealingLR(o, 0), "T_max >= 1, but got 0"),
         (lambda o: schedules.LambdaLR(o, [abs, abs]), "Expected 1 lr_lambdas, but got 2"),
+        (lambda o: schedules.MultiplicativeLR(o, [abs, abs]), "Expected 1 lr_lambdas, but got 2"),
+        (lambda o: schedules.ConstantLR(o, 0.0), "greater than 0 and less or equal to 1, but got 0.0"),
+        (lambda o: schedules.ConstantLR(o, 1.5), "greater than 0 and less or equal to 1, but got 1.5"),
+        (lambda o: schedules.PolynomialLR(o, 0), "total_iters >= 1, but got 0"),
+        (lambda o: schedules.CosineAnnealingWarmRestarts(o, 0), "positive integer T_0, but got 0"),
+        (lambda o: schedules.CosineAnnealingWarmRestarts(o, 2, 0), "integer T_mult >= 1, but got 0"),
+        (lambda o: schedules.CyclicLR(o, 0.1, 0.2, mode="square"), "mode 'square' is invalid and scale_fn is None"),
+        (lambda o: schedules.CyclicLR(o, 0.1, 0.2, 0), "positive step sizes, but got 0 up and None down"),
+        (lambda o: schedules.CyclicLR(o, 0.1, 0.2, scale_mode="epoch"), "scale_mode must be one of"),
+        (lambda o: schedules.CyclicLR(o, [0.1, 0.2], 0.2), "base_lr must have the same length"),
+        (lambda o: schedules.ReduceLROnPlateau(o, factor=1.0), "Factor should be < 1.0, but got 1.0"),
+        (lambda o: schedules.ReduceLROnPlateau(o, "low"), "mode low is unknown"),
+        (lambda o: schedules.ReduceLROnPlateau(o, threshold_mode="low"), "threshold mode low is unknown"),
+        (lambda o: schedules.ReduceLROnPlateau(o, min_lr=[1, 2]), "min_lr must have the same length"),
+        (lambda o: schedules.SequentialLR(o, [], []), "SequentialLR expects at least one scheduler"),
+        (
+            lambda o: schedules.SequentialLR(o, [schedules.ExponentialLR(o, 0.5)], [3]),
+            "number of schedulers 1 and the number of milestones to be equal to 1",
+        ),
+        (
+            lambda o: schedules.SequentialLR(o, [schedules.ReduceLROnPlateau(o)], []),
+            "does not support `ReduceLROnPlateau` as its `step` needs a measure, but got one at index 0",
+        ),
+        (
+            lambda o: schedules.ChainedScheduler(
+                [schedules.ExponentialLR(o, 0.5), schedules.ExponentialLR(make_optimizer(1.0), 0.5)]
+            ),
+            "to belong to the same optimizer, but that of ExponentialLR at index 1 is another one",
+        ),
         (lambda o: schedules.OneCycleLR(o, 0.1), "either total_steps OR"),
         (lambda o: schedules.OneCycleLR(o, 0.1, epochs=3), "either total_steps OR"),
         (lambda o: schedules.OneCycleLR(o, 0.1, total_steps=0), "positive integer total_steps, but got 0"),
@@ -282,7 +562,10 @@ def test_options_are_checked(make, message):
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
-@pytest.mark.parametrize("make", [lambda o: schedules.StepLR(o, 3), *(MAKERS[k] for k in ("lambda", "cycle"))])
+@pytest.mark.parametrize(
+    "make",
+    [*MAKERS.values(), schedules.ReduceLROnPlateau, lambda o: schedules.SequentialLR(o, [], [])],
+)
 def test_takes_optimizers_only(make):
     with pytest.raises(TypeError, match="list is not an Optimizer"):
         make([0.1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from tinytensor.tape import enable_grad
 from tinytensor.tensor import Tensor
 
-__all__ = ["Optimizer", "Params"]
+__all__ = ["Optimizer", "Params", "check_ranges"]
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
@@ -24,6 +25,14 @@ class Optimizer:
     options: change `group["lr"]` and the next step uses it. `state` maps a parameter to what the optimizer
     keeps for it. Subclasses define `_check` (validate options) and `_update` (one step of one group).
     """
+
+    _opt_called: bool | None = None  # whether `step` ran since a schedule was attached; None: there is none
+    _tells = True  # whether `step` keeps _opt_called; one that a subclass defines need not know of it
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "step" in cls.__dict__ and "_tells" not in cls.__dict__:
+            cls._tells = False
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self._check(defaults)
@@ -45,6 +54,10 @@ class Optimizer:
 
     def _check(self, options: Mapping[str, Any]) -> None:
         """Raise ValueError for an option outside its range."""
+
+    def _prepare(self, group: dict[str, Any]) -> Callable[[], None]:
+        """Return what makes one step of one parameter group; to raise here leaves everything as it was."""
+        return partial(self._update, group)
 
     def _update(self, group: dict[str, Any]) -> None:
         """Make one step of one parameter group, in place."""
@@ -94,14 +107,21 @@ class Optimizer:
         """Update every parameter that has a gradient, in place; the tape does not see it.
 
         `closure`, if given, is called first, with gradients enabled, to compute the loss anew; its result is
-        returned.
+        returned. Raises TypeError or ValueError, naming the parameter, when one of them or its state cannot be
+        worked on, and then no parameter and no state of any group has changed.
         """
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            self._update(group)
+        groups = self.param_groups
+        if len(groups) == 1:
+            self._prepare(groups[0])()  # a list would cost as much as the step of a small network
+        else:
+            for update in [self._prepare(group) for group in groups]:
+                update()
+        if self._opt_called is False:
+            self._opt_called = True
         return loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -146,12 +166,27 @@ class Optimizer:
             if number not in params:
                 raise ValueError(f"loaded state dict has state for parameter {number}, which is in none of its groups")
             p = params[number]
-            state[p] = {key: _like_param(key, value, p, number) for key, value in entries.items()}
+            state[p] = {key: self._restored(key, value, p, number) for key, value in entries.items()}
         for saved in saved_groups:
             self._check({**self.defaults, **saved})
         self.state = state
         for own, saved in zip(self.param_groups, saved_groups, strict=True):
             own.update({k: v for k, v in saved.items() if k != "params"})
+
+    def _restored(self, key: str, value: Any, p: Tensor, number: Any) -> Any:
+        """Return a copy of one saved entry of state, Tensors cast and laid out as the parameter is."""
+        if key in _NUMBERS:
+            return _NUMBERS[key](value)
+        if not isinstance(value, (Tensor, np.ndarray)):
+            return value
+        if tuple(value.shape) != tuple(p.shape):
+            raise ValueError(
+                f"loaded state dict has {key} of shape {tuple(value.shape)} for parameter {number} "
+                f"of shape {tuple(p.shape)}"
+            )
+        copy = np.empty_like(p._data)
+        copy[...] = value._data if isinstance(value, Tensor) else value
+        return Tensor(copy)
 
     def __repr__(self) -> str:
         text = f"{type(self).__name__} ("
@@ -161,17 +196,25 @@ class Optimizer:
         return text + ")"
 
 
-def _like_param(key: str, value: Any, p: Tensor, number: Any) -> Any:
-    """Return a copy of one saved entry of state, Tensors cast and laid out as the parameter is."""
-    if key == "step":
-        return int(value)
-    if not isinstance(value, (Tensor, np.ndarray)):
-        return value
-    if tuple(value.shape) != tuple(p.shape):
-        raise ValueError(
-            f"loaded state dict has {key} of shape {tuple(value.shape)} for parameter {number} "
-            f"of shape {tuple(p.shape)}"
-        )
-    copy = np.empty_like(p._data)
-    copy[...] = value._data if isinstance(value, Tensor) else value
-    return Tensor(copy)
+_NUMBERS: dict[str, Callable[[Any], Any]] = {"step": int, "mu_product": float}  # states that PyTorch keeps as Tensors
+
+_NOT_NEGATIVE = {
+    "lr": "learning rate",
+    "eps": "epsilon value",
+    "momentum": "momentum value",
+    "weight_decay": "weight_decay value",
+    "momentum_decay": "momentum_decay value",
+    "lr_decay": "lr_decay value",
+    "initial_accumulator_value": "initial_accumulator_value value",
+    "alpha": "alpha value",
+}
+
+
+def check_ranges(options: Mapping[str, Any]) -> None:
+    """Raise ValueError, as PyTorch does, for an option that is negative (or NaN), and for a beta outside [0, 1)."""
+    for key, text in _NOT_NEGATIVE.items():
+        if key in options and not options[key] >= 0:
+            raise ValueError(f"Invalid {text}: {options[key]}")
+    for i, beta in enumerate(options.get("betas", ())):
+        if not 0 <= beta < 1:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinytensor import _tape
-from tinytensor.optim.optimizer import Optimizer, Params
+from tinytensor.optim.optimizer import Optimizer, Params, check_ranges
 
 __all__ = ["SGD"]
 
@@ -44,17 +44,12 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, options: Mapping[str, Any]) -> None:
-        if not options["lr"] >= 0:
-            raise ValueError(f"Invalid learning rate: {options['lr']}")
-        if not options["momentum"] >= 0:
-            raise ValueError(f"Invalid momentum value: {options['momentum']}")
-        if not options["weight_decay"] >= 0:
-            raise ValueError(f"Invalid weight_decay value: {options['weight_decay']}")
+        check_ranges(options)
         if options["nesterov"] and (options["momentum"] == 0 or options["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
-    def _update(self, group: dict[str, Any]) -> None:
+    def _prepare(self, group: dict[str, Any]) -> _tape.Batch:
         g = group
-        _tape.sgd_step(
+        return _tape.sgd_step(
             g["params"], self.state, g["lr"], g["momentum"], g["dampening"], g["weight_decay"], g["nesterov"], g["maximize"]
         )  # fmt: skip
