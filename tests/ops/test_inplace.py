@@ -478,7 +478,7 @@ def test_a_stale_value_names_both_lines_through_views_data_and_detach() -> None:
 
 
 def test_an_optimizers_step_between_forward_and_backward_is_named() -> None:
-    for make, name in ((tt.optim.SGD, "SGD"), (tt.optim.AdamW, "Adam")):
+    for make, name in ((tt.optim.SGD, "SGD"), (tt.optim.AdamW, "AdamW")):
         w = leaf(1, 2)
         loss, made = (w * w).sum(), line()
         loss.backward(retain_graph=True)
