@@ -5,9 +5,7 @@ from __future__ import annotations
 import collections
 import gc
 import itertools
-import re
 import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ import tinytensor as tt
 from tinytensor.func import grad, hessian, hvp, jacfwd, jacobian, jacrev, jvp, value_and_grad, vjp
 from tinytensor.testing import assert_close
 
-PAGE = Path(__file__).parent.parent / "docs" / "func.md"
 RNG = np.random.default_rng(5)
 
 
@@ -519,16 +516,3 @@ def test_agreement_with_pytorch() -> None:
         (hvp(s, x, t)[1], torch.autograd.functional.hvp(s, p, q)[1]),
     ):
         np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-11, atol=1e-12)
-
-
-def test_the_page_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, Any] = {}
-    blocks = re.findall(r"^```(python|text)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    assert sum(kind == "python" for kind, _ in blocks) >= 5
-    for kind, text in blocks:
-        if kind == "python":
-            assert capsys.readouterr().out == ""  # what was printed before is shown on the page
-            exec(compile(text, str(PAGE), "exec"), names)
-        else:
-            assert capsys.readouterr().out == text
-    assert capsys.readouterr().out == ""
