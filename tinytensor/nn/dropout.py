@@ -6,7 +6,7 @@ from tinytensor.nn import functional as F
 from tinytensor.nn.module import Module
 from tinytensor.tensor import Tensor
 
-__all__ = ["Dropout"]
+__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d"]
 
 
 class Dropout(Module):
@@ -29,3 +29,27 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         # PyTorch's text; dropping in place is not offered.
         return f"p={self.p}, inplace=False"
+
+
+class AlphaDropout(Dropout):
+    """In training, set elements to SELU's lowest value with probability `p` and keep mean and variance (Klambauer et al. 2017)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with what was drawn dropped, of the same shape."""
+        return F.alpha_dropout(x, self.p, self.training)
+
+
+class Dropout1d(Dropout):
+    """Dropout of whole channels of (N, C, L) or (C, L)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with what was drawn dropped, of the same shape."""
+        return F.dropout1d(x, self.p, self.training)
+
+
+class Dropout2d(Dropout):
+    """Dropout of whole channels of (N, C, H, W) (Tompson et al. 2015)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with what was drawn dropped, of the same shape."""
+        return F.dropout2d(x, self.p, self.training)
