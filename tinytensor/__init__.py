@@ -13,7 +13,7 @@ from .threads import (  # first: it loads the kernels
 )
 
 # isort: split
-from . import autograd, data, func, linalg, nn, ops, optim, random, serialize, testing
+from . import autograd, data, func, linalg, metrics, nn, ops, optim, random, serialize, testing
 from .anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from .autograd import custom_vjp
 from .creation import (
@@ -62,7 +62,7 @@ __all__ = [
     "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "broadcast_shapes", "custom_vjp", "data", "detect_anomaly", "double", "empty",
     "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "func",
     "get_default_dtype", "get_num_threads", "initial_seed", "int64", "is_anomaly_enabled", "is_grad_enabled", "is_tensor", "linalg", "linspace",
-    "load", "logspace", "long", "manual_seed", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
+    "load", "logspace", "long", "manual_seed", "metrics", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
     "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_detect_anomaly", "set_flush_denormal", "set_grad_enabled",
     "set_num_threads", "show_config", "tensor", "testing", "threads", "tril_indices", "triu_indices", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
 ]  # fmt: skip
