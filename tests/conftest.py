@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -14,3 +15,12 @@ def _each_thread_does_its_part() -> Iterator[None]:
     _kernels.set_helpful(False)
     yield
     _kernels.set_helpful(True)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The garbage collector off: what is freed is freed by counting references."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

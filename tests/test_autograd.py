@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,14 +18,6 @@ def leaf(*values: float) -> tt.Tensor:
 
 def values(tensors: Any) -> list[Any]:
     return [None if t is None else t.tolist() for t in tensors]
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 # ----------------------------------------------------------------------------------------------------------------- grad

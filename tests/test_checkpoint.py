@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,14 +15,6 @@ from tinytensor.autograd import checkpoint
 
 def leaf(*values: float) -> tt.Tensor:
     return tt.tensor(values, dtype=tt.float64, requires_grad=True)
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def network() -> tuple[nn.Module, tt.Tensor]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,14 +28,6 @@ def line_of(function: Any, text: str) -> str:
     lines, start = inspect.getsourcelines(function)
     (at,) = [i for i, line in enumerate(lines) if text in line and "line_of" not in line]
     return f"{inspect.getsourcefile(function)}:{start + at}"
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 class Multiply(Function):

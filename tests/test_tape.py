@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +17,6 @@ from tinytensor.tape import FREED, Node
 
 def leaf(*values: float) -> tt.Tensor:
     return tt.tensor(list(values), dtype=tt.float32, requires_grad=True)
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    """The garbage collector off: what is freed is freed by counting references."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 # ------------------------------------------------------------------------------------------------------- accumulation
