@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tinytensor import _kernels
+from tinytensor import _kernels, manual_seed
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -24,3 +24,8 @@ def no_collector() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _each_test_draws_the_same_numbers() -> None:
+    manual_seed(0)

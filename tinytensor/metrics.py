@@ -4,19 +4,21 @@ Classes are predicted as scores (N, C), of which the largest counts (the first o
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytensor.tensor import Tensor
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = [
     "accuracy", "confusion_matrix", "f1_score", "mean_absolute_error", "mean_squared_error", "precision", "r2_score", "recall",
     "top_k_accuracy",
 ]  # fmt: skip
 
-Array = Tensor | npt.NDArray[Any]
+Array: TypeAlias = "Tensor | npt.NDArray[Any]"
 
 
 def _array(v: Any) -> npt.NDArray[Any]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _kernels, _tape, tape
 from ._tape import RemovableHandle as RemovableHandle
 
-DTypeLike = npt.DTypeLike
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+DTypeLike: TypeAlias = "npt.DTypeLike"
 float32 = np.dtype("float32")
 float64 = np.dtype("float64")
 int64 = np.dtype("int64")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from tinytensor import _kernels
 from tinytensor.creation import from_numpy
 from tinytensor.random import Generator, randperm
 from tinytensor.tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["batches"]
 

@@ -6,19 +6,21 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from math import floor, isclose
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytensor import _kernels
 from tinytensor.random import Generator, randperm
 from tinytensor.tensor import Tensor, check_dtype, get_default_dtype
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 __all__ = ["ConcatDataset", "Dataset", "ImageDataset", "IterableDataset", "Subset", "TensorDataset", "random_split"]
 
 T_co = TypeVar("T_co", covariant=True)
-Indices = npt.NDArray[np.int64]
+Indices: TypeAlias = "npt.NDArray[np.int64]"
 
 
 class Dataset(Generic[T_co]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
@@ -228,6 +227,8 @@ class DataLoader(Generic[T_co]):
             yield (self.collate_fn or default_collate)(batch)
 
     def _fetched_ahead(self, indices: Iterator[Any]) -> Iterator[Any]:
+        from concurrent.futures import Future, ThreadPoolExecutor  # a third of what importing this package's data costs
+
         numbers = iter(range(self.num_workers))
         lock = threading.Lock()
 

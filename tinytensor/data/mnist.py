@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinytensor.data.idx import IDXError, parse_idx, read_idx
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["ImageData", "mnist"]
 
@@ -75,6 +76,8 @@ def _read_bundled(name: str) -> tuple[NDArray[Any], str]:
         raw = file.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"{file}: this MNIST file came with tinytensor and is gone; reinstall it") from None
+    import hashlib  # not before it is needed: it loads OpenSSL
+
     digest = hashlib.sha256(raw).hexdigest()
     if digest != _SHA256[name]:
         raise IDXError(f"{file}: damaged (SHA-256 {digest}, expected {_SHA256[name]}); reinstall tinytensor")

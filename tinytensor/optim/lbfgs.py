@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytensor.ops import pointwise, reduction
 from tinytensor.ops.product import dot
@@ -15,9 +14,12 @@ from tinytensor.optim.optimizer import Optimizer, Params, check_ranges
 from tinytensor.tape import enable_grad, no_grad
 from tinytensor.tensor import Tensor
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 __all__ = ["LBFGS"]
 
-Vector = npt.NDArray[Any]
+Vector: TypeAlias = "npt.NDArray[Any]"
 
 
 class LBFGS(Optimizer):
