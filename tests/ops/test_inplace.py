@@ -729,3 +729,14 @@ def test_an_index_array_may_be_used_again_before_backward() -> None:
     at[:] = 2
     y.sum().backward()
     assert x.grad.tolist() == [5, 5, 0]
+
+
+def test_rows_that_are_changed_one_by_one_all_come_from_their_base() -> None:
+    x = leaf(1, 2, 3)
+    y = x * 2
+    rows = [y[i : i + 1] for i in range(3)]
+    for k, row in enumerate(rows):
+        row.mul_(k + 2)
+    loss = y.sum() + sum(row.sum() * 10**k for k, row in enumerate(rows))
+    found = tt.autograd.grad(loss, (y, x))
+    assert [g.tolist() for g in found] == [[2, 11, 101], [8, 66, 808]]

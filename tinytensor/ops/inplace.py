@@ -149,19 +149,26 @@ def renew_kin(x: Tensor, mark: tuple[Any, int, str]) -> None:
     """The new history of x goes into those of the tensors that share its memory. As in PyTorch all come from their base then,
     so that the base's gradient has what comes through its views; each has a node of its own, for its own hooks."""
     base = x._kin[0]() if x._kin else None
+    old = None if base is None else base._node
     if base is not None and base is not x and _follow(base, x, mark) == x._data.size:
         _follow(x, base, mark)
     else:
         base = x
     for t in _kin(x):
         if t is not base:
-            _follow(t, base, mark)
+            _follow(t, base, mark, old)
 
 
-def _follow(t: Tensor, x: Tensor, mark: tuple[Any, int, str]) -> int:
-    """Let t come from x where it shares its memory; how many elements do."""
+def _follow(t: Tensor, x: Tensor, mark: tuple[Any, int, str], old: tape.Node | None = None) -> int:
+    """Let t come from x where it shares its memory; how many elements do. old: the node of x before."""
     assert x._node is not None
-    shared = _shared(t._data, x._data)
+    last: Any = t._node
+    known = last is not None and old is not None and last.op is overlay and last.parents[1] is old
+    shared: Any
+    if known and type(last.kept) is tuple and np.may_share_memory(t._data, x._data):
+        shared = last.kept[1:]  # where they met is searched for once: rows that are changed one by one are many
+    else:
+        shared = _shared(t._data, x._data)
     if shared is None:
         return 0
     count: int = shared[0].size
