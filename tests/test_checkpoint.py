@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import Any
 
@@ -315,3 +316,19 @@ def test_a_long_chain_of_checkpoints_is_walked_and_freed_without_recursion() -> 
     assert abs(x.grad.item()) < 1e-300
     y = chain(x)
     del y
+
+
+def test_the_function_runs_again_without_the_lock_of_gradients() -> None:
+    """It may wait for a thread that walks back, too."""
+    first, other = tt.nn.Linear(2, 2), tt.nn.Linear(2, 2)
+    done = []
+
+    def f(x: tt.Tensor) -> tt.Tensor:
+        thread = threading.Thread(target=lambda: other(tt.ones(1, 2)).sum().backward(), daemon=True)
+        thread.start()
+        thread.join(20)
+        done.append(not thread.is_alive())
+        return first(x)  # type: ignore[no-any-return]
+
+    tt.autograd.checkpoint(f, tt.ones(1, 2, requires_grad=True)).sum().backward()
+    assert done == [True, True]

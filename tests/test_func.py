@@ -516,3 +516,38 @@ def test_agreement_with_pytorch() -> None:
         (hvp(s, x, t)[1], torch.autograd.functional.hvp(s, p, q)[1]),
     ):
         np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-11, atol=1e-12)
+
+
+def test_a_function_that_changes_its_argument_is_refused() -> None:
+    """Where the argument has a history no leaf is there to refuse; the gradient was that of the changed values."""
+    x = double([1.0, 2.0]).requires_grad_() * 1
+
+    def whole(a: tt.Tensor) -> tt.Tensor:
+        a.mul_(3.0)
+        return (a * a).sum()
+
+    def part(a: tt.Tensor) -> tt.Tensor:
+        a[:1].mul_(3.0)
+        return (a * a).sum()
+
+    for f in (whole, part):
+        with pytest.raises(RuntimeError, match=r"grad: the function changed an argument in place.*clone\(\)"):
+            grad(f)(x)
+
+
+def test_gradients_share_no_memory_with_what_a_rule_kept() -> None:
+    class Half(tt.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> tt.Tensor:
+            ctx.save_for_backward(x)
+            return (x * x).sum() / 2
+
+        @staticmethod
+        def backward(ctx: Any, g: tt.Tensor) -> tt.Tensor:
+            (x,) = ctx.saved_tensors
+            return x  # type: ignore[no-any-return]
+
+    x = randn(3)
+    g = grad(Half.apply)(x)
+    assert g.tolist() == x.tolist()
+    assert not np.shares_memory(g.numpy(), x.numpy())

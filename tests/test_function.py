@@ -711,3 +711,31 @@ def test_a_long_chain_is_walked_and_freed_without_recursion() -> None:
     for _ in range(20_000):
         y = Multiply.apply(y, y)
     del y
+
+
+def test_a_dirty_base_of_another_functions_view_is_refused() -> None:
+    class Same(Function):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> tt.Tensor:
+            return x
+
+        @staticmethod
+        def backward(ctx: Any, g: tt.Tensor) -> tt.Tensor:
+            return g * 10
+
+    class Twice(Function):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> tt.Tensor:
+            x.mul_(2)
+            ctx.mark_dirty(x)
+            return x
+
+        @staticmethod
+        def backward(ctx: Any, g: tt.Tensor) -> tt.Tensor:
+            return g * 2
+
+    y = tt.ones(2, requires_grad=True) * 1
+    v = Same.apply(y)
+    with pytest.raises(RuntimeError, match=r"Twice: a view that a Function made.*nor can its base"):
+        Twice.apply(y)
+    assert v.requires_grad

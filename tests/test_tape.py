@@ -671,3 +671,11 @@ def test_an_input_is_kept_only_for_a_gradient_that_needs_it(op: Any) -> None:
     constant.mul_(5.0)
     with pytest.raises(RuntimeError, match="changed in place"):
         z.sum().backward()
+
+
+def test_a_gradient_that_is_a_view_of_the_one_it_is_added_to() -> None:
+    w = tt.tensor(np.arange(1600.0).reshape(40, 40), requires_grad=True)
+    (w * w).sum().backward()
+    before = w.grad.numpy().copy()
+    w.T.backward(w.grad)
+    assert np.array_equal(w.grad.numpy(), before + before.T)

@@ -582,7 +582,7 @@ cdef int add_locked(TensorCore leaf, object g, Py_ssize_t refs) except -1:
             np.copyto(copy, g)
             leaf._grad = tensor_of(copy)
         leaf._grad_ours = True
-    elif leaf._grad_ours and not old._requires and cnp.PyArray_ISBEHAVED(old._data):
+    elif leaf._grad_ours and not old._requires and cnp.PyArray_ISBEHAVED(old._data) and block_of(g) is not block_of(old._data):
         run_map(ADD_KERNEL, 2, old._data, g, None, 0, 0, old._data)
         bump(old._data, ADDED)
     else:
@@ -759,6 +759,8 @@ cdef int step(Walk w, Pending p) except -1:
         if has_hook(node, BEFORE):
             g = before_rule(w, node, g)
     if node.op.wants_into:
+        if type(node.kept) is Again:
+            compute_again(node)  # a function of the user's: not under the lock
         lock_grads()  # the rule may add to gradients of leaves
         try:
             check_versions(node)

@@ -152,7 +152,10 @@ class _Call:
                     fresh.append(_argument(t if t._requires else Tensor._new(t._data).requires_grad_()))
                 self.inputs += fresh
                 passed[i] = _tree(args[i], fresh)
+            places_on_tape = [t._node for t in self.inputs]
             result = func(*passed, **kwargs)
+        if any(t._node is not node for t, node in zip(self.inputs, places_on_tape)):
+            raise RuntimeError(f"{what}: the function changed an argument in place; let it change a clone() instead")
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(
                 f"{what}: with has_aux=True the function returns (output, aux), got {type(result).__name__}"
@@ -256,18 +259,16 @@ def _walk(
         found = tape.run(roots, create_graph, keep or create_graph, wanted) if inputs else []
     finally:
         tape.mode.enabled = before
-    taken = {id(_kernels.block(g._data)) for g in ups if isinstance(g, Tensor)}
     result = []
-    for g, t in zip(found, inputs):
-        if g is None:
-            g = _kernels.empty(t.shape, t.dtype)
-            g.fill(0)
-        if isinstance(g, np.ndarray):
-            owner = id(_kernels.block(g))
-            result.append(Tensor._new(g if g.flags.writeable and owner not in taken else _kernels.owned(g.copy())))
-            taken.add(owner)
+    for i, t in enumerate(inputs):
+        if found[i] is None:
+            zeros = _kernels.empty(t.shape, t.dtype)
+            zeros.fill(0)
+            result.append(Tensor._new(zeros))
+        elif isinstance(found[i], np.ndarray):
+            result.append(Tensor._new(found[i] if _kernels.alone(found, i) else _kernels.owned(found[i].copy())))
         else:
-            result.append(g)
+            result.append(found[i])
     return result
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _kernels
 from ._tape import Node, Op, bind_view, cause, check_made, here
-from .ops.inplace import SEALED, renew_kin
+from .ops.inplace import SEALED, check_kin, renew_kin
 from .random import default_generator, fork_rng
 from .tape import mode, no_grad
 from .tensor import Tensor
@@ -276,6 +276,7 @@ def _check_dirty(ctx: FunctionCtx, args: tuple[Any, ...], outs: list[Any], recor
             raise RuntimeError(
                 f"{ctx._name}: a view cannot be changed in place while gradients are recorded; pass its base, or a clone()"
             )
+        check_kin(ctx._name, t)
         if t._requires and any(t is c for c in ctx._constant):
             raise RuntimeError(f"{ctx._name}: a dirty tensor that requires grad cannot be non-differentiable")
 

@@ -244,7 +244,9 @@ class Tensor(_tape.TensorCore):
         self._node = None
         self._slot = 0
         self._requires = False
-        self._kin = None  # like detach(): what its views know of it ends here
+        if self._kin is not None:  # like detach(): what it and its views know of each other ends here
+            self._kin[:] = [r for r in self._kin if r() is not self]
+            self._kin = None
         return self
 
     # ------------------------------------------------------------------------------------------------- to NumPy and Python

@@ -1,9 +1,12 @@
 """Module: registration, listings, state, modes, dtype, printing, copies, places of errors."""
 
 import collections
+import contextlib
 import copy
+import gc
 import pickle
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -520,3 +523,20 @@ def test_error_in_a_lone_module_and_own_notes():
     with pytest.raises(KeyError) as caught:
         nn.Sequential(nn.Identity(), Broken())(1)
     assert caught.value.__notes__ == ["mine", "in module 1 (Broken) of Sequential"]
+
+
+def test_an_error_in_a_module_goes_without_the_collector():
+    """Its place is read from frames, which must not hold it: a cycle would keep every array of the call."""
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            x = tt.ones(5, 7)
+            memory = weakref.ref(x)
+            with contextlib.suppress(ValueError):
+                net(x)
+            del x
+            assert memory() is None
+    finally:
+        gc.enable()

@@ -666,3 +666,77 @@ def test_random_programs_of_views_and_changes_agree_with_functional_ones(data: A
     np.testing.assert_allclose(
         0 if w.grad is None else w.grad.item(), 0 if fw.grad is None else fw.grad.item(), rtol=1e-12, atol=1e-13
     )
+
+
+def test_a_base_has_the_gradient_that_comes_through_its_changed_views() -> None:
+    """As PyTorch: after a change through a view, the view comes from its base."""
+    x = leaf(1, 2, 3)
+    y = x * 2
+    v = y[:2]
+    u = v[:1]
+    u.mul_(3)
+    loss = y.sum() + v.sum() + u.sum()
+    found = tt.autograd.grad(loss, (y, v, u), retain_graph=True)
+    assert [g.tolist() for g in found] == [[3, 2, 1], [1, 1], [1]]
+    y.retain_grad()
+    loss.backward()
+    assert (y.grad.tolist(), x.grad.tolist()) == ([3, 2, 1], [18, 4, 2])
+
+
+@pytest.mark.parametrize("changed", ["base", "view"])
+def test_hooks_of_a_whole_view_are_not_those_of_its_base(changed: str) -> None:
+    x = leaf(1, 2)
+    y = x * 2
+    v = y[:]
+    (y if changed == "base" else v).mul_(3)
+    v.register_hook(lambda g: g * 100)
+    (y.sum() + v.sum()).backward()
+    assert x.grad.tolist() == [606, 606]
+
+
+def test_assigning_what_a_function_made_of_the_same_memory_refuses() -> None:
+    """It was taken for the end of `x[:] += v`, and the Function's rule was lost."""
+
+    class Tenfold(tt.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> tt.Tensor:
+            return x
+
+        @staticmethod
+        def backward(ctx: Any, g: tt.Tensor) -> tt.Tensor:
+            return g * 10
+
+    y = leaf(1, 2) * 1
+    with pytest.raises(RuntimeError, match=r"assignment: a view that a Function made.*clone"):
+        y[:] = Tenfold.apply(y)
+
+
+def test_what_is_detached_gets_no_history_from_its_views_or_base() -> None:
+    for which in (0, 1):
+        y = leaf(1, 2) * 2
+        v = y[:1]
+        pair = (y, v)
+        pair[which].detach_()
+        pair[1 - which].mul_(3)
+        assert (pair[which].requires_grad, pair[1 - which].requires_grad) == (False, True)
+
+
+def test_an_index_array_may_be_used_again_before_backward() -> None:
+    """NumPy's writes are not counted, so the tape takes a copy."""
+    x, at = leaf(1, 2, 3), np.array([0, 1])
+    y = x[at]
+    y[at] = x[at] * 5
+    at[:] = 2
+    y.sum().backward()
+    assert x.grad.tolist() == [5, 5, 0]
+
+
+def test_rows_that_are_changed_one_by_one_all_come_from_their_base() -> None:
+    x = leaf(1, 2, 3)
+    y = x * 2
+    rows = [y[i : i + 1] for i in range(3)]
+    for k, row in enumerate(rows):
+        row.mul_(k + 2)
+    loss = y.sum() + sum(row.sum() * 10**k for k, row in enumerate(rows))
+    found = tt.autograd.grad(loss, (y, x))
+    assert [g.tolist() for g in found] == [[2, 11, 101], [8, 66, 808]]

@@ -5,6 +5,7 @@ The names, the order of every listing, the texts of errors and the printed form 
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -64,9 +65,8 @@ class Module:
             if self._module_hooks is not None:
                 return self._module_hooks.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
-        except Exception as error:
-            if not getattr(error, "_placed", False):
-                _note_place(error)
+        except Exception:  # without a name: `running` looks into this frame, which would hold its own error in a cycle
+            _note_place()
             raise
 
     # --- hooks ------------------------------------------------------------------------------------
@@ -461,8 +461,11 @@ def _quoted(names: list[str]) -> str:
 module_calls.add(Module.__call__.__code__)
 
 
-def _note_place(error: Exception) -> None:
-    """Write into an error, as it leaves the innermost module, where in the tree of modules that is."""
+def _note_place() -> None:
+    """Write into the error under way, as it leaves the innermost module, where in the tree of modules that is."""
+    error = sys.exc_info()[1]
+    if error is None or getattr(error, "_placed", False):
+        return
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

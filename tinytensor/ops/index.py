@@ -27,6 +27,8 @@ def plain_index(index: Any) -> Any:
             raise TypeError(f"index: expected integers or bools, got {index.dtype}")
         if index.dtype == np.uint8:
             index = index.astype(np.int64)
+        elif index.ndim and _kernels.block(index) is None:
+            index = index.copy()  # the caller may write into it before backward, and nothing would count that
         return index if index.ndim or index.dtype.kind == "b" else int(index)
     return index
 

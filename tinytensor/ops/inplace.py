@@ -93,6 +93,17 @@ def _check(name: str, x: Tensor, *others: Any) -> bool:
         raise RuntimeError(
             f"{name}: a leaf that requires grad cannot be changed in place; do it under tt.no_grad(), or on a clone()"
         )
+    check_kin(name, x)
+    if x._kin is None and x._node is None and isinstance(x._data.base, np.ndarray):
+        raise RuntimeError(
+            f"{name}: a view cannot be changed in place while gradients are recorded where the tape does not know its base (it "
+            "was made under no_grad, by detach(), or of an ndarray); make the view again, or use a clone()"
+        )
+    return True
+
+
+def check_kin(name: str, x: Tensor) -> None:
+    """RuntimeError where a tensor that shares the memory of x cannot get a new history."""
     if any(t._requires and t._node is None and _shared(t._data, x._data) for t in _kin(x)):
         raise RuntimeError(
             f"{name}: a view of a leaf that requires grad cannot be changed in place; do it under tt.no_grad(), or on a clone()"
@@ -101,12 +112,6 @@ def _check(name: str, x: Tensor, *others: Any) -> bool:
         raise RuntimeError(
             f"{name}: a view that a Function made cannot be changed in place, nor can its base: its rule would not know; use a clone()"
         )
-    if x._kin is None and x._node is None and isinstance(x._data.base, np.ndarray):
-        raise RuntimeError(
-            f"{name}: a view cannot be changed in place while gradients are recorded where the tape does not know its base (it "
-            "was made under no_grad, by detach(), or of an ndarray); make the view again, or use a clone()"
-        )
-    return True
 
 
 def _write(name: str, x: Tensor, result: Any) -> Tensor:
@@ -141,18 +146,36 @@ def _write(name: str, x: Tensor, result: Any) -> Tensor:
 
 
 def renew_kin(x: Tensor, mark: tuple[Any, int, str]) -> None:
-    """The new history of x goes into those of the tensors that share its memory."""
-    assert x._node is not None
+    """The new history of x goes into those of the tensors that share its memory. As in PyTorch all come from their base then,
+    so that the base's gradient has what comes through its views; each has a node of its own, for its own hooks."""
+    base = x._kin[0]() if x._kin else None
+    old = None if base is None else base._node
+    if base is not None and base is not x and _follow(base, x, mark) == x._data.size:
+        _follow(x, base, mark)
+    else:
+        base = x
     for t in _kin(x):
-        if _same_memory(t._data, x._data):
-            t._rebase(x._node, x._slot)
-            continue
+        if t is not base:
+            _follow(t, base, mark, old)
+
+
+def _follow(t: Tensor, x: Tensor, mark: tuple[Any, int, str], old: tape.Node | None = None) -> int:
+    """Let t come from x where it shares its memory; how many elements do. old: the node of x before."""
+    assert x._node is not None
+    last: Any = t._node
+    known = last is not None and old is not None and last.op is overlay and last.parents[1] is old
+    shared: Any
+    if known and type(last.kept) is tuple and np.may_share_memory(t._data, x._data):
+        shared = last.kept[1:]  # where they met is searched for once: rows that are changed one by one are many
+    else:
         shared = _shared(t._data, x._data)
-        if shared is not None:
-            outputs = ((t.shape, t.dtype),)
-            t._rebase(
-                tape.Node(overlay, (t._node, x._node), (t._slot, x._slot), (x.shape, *shared), outputs, *mark[:2]), 0
-            )
+    if shared is None:
+        return 0
+    count: int = shared[0].size
+    before = None if count == t._data.size else t._node
+    outputs = ((t.shape, t.dtype),)
+    t._rebase(tape.Node(overlay, (before, x._node), (t._slot, x._slot), (x.shape, *shared), outputs, *mark[:2]), 0)
+    return count
 
 
 def in_place_method(name: str, function: Any, text: str) -> Any:
@@ -239,7 +262,8 @@ def _drawn(name: str, x: Tensor, draw: Any, a: float, b: float, generator: Gener
 def setitem(self: Tensor, index: Any, value: Any) -> None:
     """x[index] = value, NumPy's indexing. Gradient: 0 at index to the old values, g[index] to value."""
     index = plain_index(index)
-    if isinstance(value, Tensor) and value._kin is not None and value._kin is self._kin and _basic(index):
+    kin = isinstance(value, Tensor) and value._kin is not None and value._kin is self._kin
+    if kin and _basic(index) and SEALED.get(id(value)) is not value:
         part = self._data[(*index, ...) if isinstance(index, tuple) else (index, ...)]
         if _same_memory(part, value._data):  # the end of `x[index] += v`: it is done already
             return
