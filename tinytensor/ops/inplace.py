@@ -19,6 +19,7 @@ from ..random import Generator, normal, uniform
 from ..tensor import Tensor
 from . import activation, pointwise
 from .index import _basic, getitem, getitem_grad, index_put, masked_fill, plain_index
+from .promotion import CATEGORY
 from .shape import reshape
 
 
@@ -117,12 +118,8 @@ def _write(name: str, x: Tensor, result: Any) -> Tensor:
     if array.shape != x._data.shape:
         raise ValueError(f"{name}: the result of shape {array.shape} does not fit in place into {x.shape}")
     if array.dtype != x._data.dtype:
-        if array.dtype.kind == "f" and x._data.dtype.kind != "f":
+        if CATEGORY[array.dtype.kind] > CATEGORY[x._data.dtype.kind]:
             raise TypeError(f"{name}: a result of dtype {array.dtype} cannot be written into {x.dtype}")
-        if recorded:
-            raise TypeError(
-                f"{name}: a recorded result of dtype {array.dtype} cannot be written into {x.dtype}; convert it first"
-            )
     if recorded:
         node = result._node
         assert node is not None
@@ -131,6 +128,11 @@ def _write(name: str, x: Tensor, result: Any) -> Tensor:
             old = _kernels.empty(x.shape, x.dtype)
             np.copyto(old, x._data)
             node.replace_kept(x._data, old)
+        if array.dtype != x._data.dtype:
+            result = pointwise.cast(result, x._data.dtype)
+            array, node = result._data, result._node
+            assert node is not None
+            node.code, node.offset = mark[:2]
         x._rebase(node, result._slot)
         renew_kin(x, mark)
     np.copyto(

@@ -104,7 +104,10 @@ def exact(name: str, function: Any, x: Any, y: Any, kinds: str = "iuf") -> Any:
         raise TypeError(f"{name}: bool tensors have no {name}; use .to(tt.int64)")
     if dtype.kind not in kinds:
         dtype = get_default_dtype()
-    a, b = (np.asarray(v, dtype) if isinstance(v, (bool, int, float)) else cast_to(v, dtype, name) for v in (x, y))
+    # numbers too large for the dtype wrap around, as PyTorch's
+    a, b = (
+        np.asarray(v).astype(dtype) if isinstance(v, (bool, int, float)) else cast_to(v, dtype, name) for v in (x, y)
+    )
     if dtype.kind != "f" and not b.all():
         raise ZeroDivisionError(f"{name}: an integer divided by 0; floats give inf or NaN")
     try:
@@ -642,13 +645,14 @@ def _(u: Any, x: Any, low: float, high: float) -> Any:
 
 
 def clamp(x: Array, min: Any = None, max: Any = None) -> Tensor:
-    """x limited to [min, max] (numbers or tensors; where min > max, max). NaN stays. Gradient: g inside and at the bounds."""
+    """x limited to [min, max] (numbers or tensors; where min > max, max). NaN stays. Gradient: g inside and at the bounds; outside
+    to the bound, where it is a tensor."""
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max must be given")
     if isinstance(min, (Tensor, np.ndarray)) or isinstance(max, (Tensor, np.ndarray)):
-        if min is not None:
-            x = maximum(x, min)
-        return x if max is None else minimum(x, max)
+        if min is not None:  # not maximum: at the bound x has all of g; the second condition lets a NaN of x stay
+            x = where(logical_or(ge(x, min), ne(x, x)), x, min)
+        return x if max is None else where(logical_or(le(x, max), ne(x, x)), x, max)
     a = x._data if isinstance(x, Tensor) else np.asarray(x)
     if a.dtype.kind != "f":
         whole = all(b is None or isinstance(b, int) for b in (min, max))
