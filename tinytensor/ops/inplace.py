@@ -117,9 +117,8 @@ def _write(name: str, x: Tensor, result: Any) -> Tensor:
     array = result._data if isinstance(result, Tensor) else result
     if array.shape != x._data.shape:
         raise ValueError(f"{name}: the result of shape {array.shape} does not fit in place into {x.shape}")
-    if array.dtype != x._data.dtype:
-        if CATEGORY[array.dtype.kind] > CATEGORY[x._data.dtype.kind]:
-            raise TypeError(f"{name}: a result of dtype {array.dtype} cannot be written into {x.dtype}")
+    if CATEGORY[array.dtype.kind] > CATEGORY[x._data.dtype.kind]:
+        raise TypeError(f"{name}: a result of dtype {array.dtype} cannot be written into {x.dtype}")
     if recorded:
         node = result._node
         assert node is not None
