@@ -120,3 +120,28 @@ def test_xlogy_of_two_dtypes_has_gradients_in_double() -> None:
     x, y = leaf(2.0), tt.tensor([0.3], requires_grad=True)
     tt.xlogy(x, y).sum().backward()
     assert x.grad.item() == pytest.approx(math.log(np.float64(np.float32(0.3))), rel=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_number_to_a_float32_power_has_second_derivatives(shape: tuple[int, ...]) -> None:
+    x = tt.full(shape, 3.0, requires_grad=True)
+    (g,) = tt.autograd.grad((2.5**x).sum(), [x], create_graph=True)
+    (h,) = tt.autograd.grad(g.sum(), [x])
+    assert h.dtype == tt.float32
+    assert h.numpy() == pytest.approx(np.full(shape, 2.5**3 * math.log(2.5) ** 2), rel=1e-6)
+    (g,) = tt.autograd.grad((x**2.5).sum(), [x], create_graph=True)
+    (h,) = tt.autograd.grad(g.sum(), [x])
+    assert h.dtype == tt.float32
+    assert h.numpy() == pytest.approx(np.full(shape, 2.5 * 1.5 * 3**0.5), rel=1e-6)
+
+
+def test_assignment_of_a_number_wraps_around_in_uint8() -> None:
+    x = tt.zeros(2, dtype=tt.uint8)
+    x[0] = -1
+    assert x.tolist() == [255, 0]
+
+
+def test_comparisons_have_their_long_names() -> None:
+    x = tt.tensor([1, 2])
+    assert x.greater(1).tolist() == x.not_equal(1).tolist() == tt.greater_equal(x, 2).tolist() == [False, True]
+    assert x.less(2).tolist() == tt.less_equal(x, 1).tolist() == [True, False]

@@ -84,6 +84,14 @@ PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] 
 )
 PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointwise.abs, pointwise.neg
 PUBLIC["fix"], PUBLIC["sgn"] = pointwise.trunc, pointwise.sign
+for _alias, _name in (
+    ("greater", "gt"),
+    ("greater_equal", "ge"),
+    ("less", "lt"),
+    ("less_equal", "le"),
+    ("not_equal", "ne"),
+):
+    PUBLIC[_alias] = PUBLIC[_name]
 PUBLIC.update({f"arc{name}": PUBLIC[f"a{name}"] for name in ("sin", "cos", "tan", "tan2", "sinh", "cosh", "tanh")})
 globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]

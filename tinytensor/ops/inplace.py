@@ -248,6 +248,8 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         _write("assignment", self, index_put(self, value, index))
         return
     array = value._data if isinstance(value, Tensor) else value
+    if type(array) is int and self.dtype == np.uint8:
+        array &= 255  # wraps around, as everywhere
     try:
         self._data[index] = array
     except IndexError as e:

@@ -192,21 +192,22 @@ def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     return pow_grad_base(g, x, y) if needs[0] else None, pow_grad_exponent(g, x, y) if needs[1] else None
 
 
-def _doubled(v: Any) -> Any:
-    """A Python number as a 0-d double, so that arithmetic on it alone is not rounded to the default dtype."""
-    return np.asarray(v, np.float64) if isinstance(v, (int, float)) else v
+def _doubled(v: Any, g: Any) -> Any:
+    """A Python number as a 0-d double, so that arithmetic on it alone is not rounded to the default dtype; beside a 0-d gradient,
+    which it would widen, in that one's dtype."""
+    return np.asarray(v, np.float64 if g.ndim else g.dtype) if isinstance(v, (int, float)) else v
 
 
 @op
 def pow_grad_base(g: Array, x: Array, y: Array) -> Any:
     """g y x^(y-1), and 0 where y = 0."""
-    dtype = result_type(g, x, y)
+    dtype = g.dtype
     return ternary(K["pow_grad_base"], g, *(v if isinstance(v, float) else cast_to(v, dtype, "pow") for v in (x, y)))
 
 
 @pow_grad_base.rule
 def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
-    x, y = _doubled(x), _doubled(y)
+    x, y = _doubled(x, g), _doubled(y, g)
     ug = grad_mul(g, u)
     y1 = sub(y, 1)
     dx = grad_mul(mul(ug, y), where(eq(y, 1), 0.0, mul(y1, pow(x, sub(y, 2))))) if needs[1] else None
@@ -220,7 +221,7 @@ def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
 @op
 def pow_grad_exponent(g: Array, x: Array, y: Array) -> Any:
     """g x^y log x, and 0 where x = 0 and y >= 0."""
-    dtype = result_type(g, x, y)
+    dtype = g.dtype
     return ternary(
         K["pow_grad_exponent"], g, *(v if isinstance(v, float) else cast_to(v, dtype, "pow") for v in (x, y))
     )
@@ -228,7 +229,7 @@ def pow_grad_exponent(g: Array, x: Array, y: Array) -> Any:
 
 @pow_grad_exponent.rule
 def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
-    x, y = _doubled(x), _doubled(y)
+    x, y = _doubled(x, g), _doubled(y, g)
     ug = grad_mul(g, u)
     positive = gt(x, 0)
     log_x = log(where(positive, x, 1.0))
