@@ -39,7 +39,7 @@ from . import (
 
 _ROOMS = {
     pointwise: "add sub rsub mul div pow neg abs sign exp log log1p expm1 sqrt rsqrt square reciprocal sin cos tanh sigmoid erf "
-    "clamp maximum minimum where eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf "
+    "clamp maximum minimum eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf "
     "isfinite bitwise_and bitwise_or bitwise_xor bitwise_not trunc floor_divide",
     reduction: "sum mean prod amax amin max min argmax argmin var std norm all any",
     product: "matmul mm mv bmm dot outer linear",
@@ -65,7 +65,7 @@ _ROOMS = {
     rearrange: "flip fliplr flipud roll rot90 repeat tile repeat_interleave pad select unbind unfold movedim moveaxis swapaxes "
     "swapdims view_as reshape_as diagonal diag diag_embed trace tril triu broadcast_tensors meshgrid cartesian_prod "
     "atleast_1d atleast_2d atleast_3d hstack vstack dstack column_stack block_diag tensor_split hsplit vsplit dsplit",
-    scattering: "masked_select nonzero argwhere take put index_add index_copy index_fill index_put scatter scatter_reduce "
+    scattering: "where masked_select nonzero argwhere take put index_add index_copy index_fill index_put scatter scatter_reduce "
     "masked_scatter bincount isin",
     order: "sort argsort msort topk kthvalue unique unique_consecutive searchsorted bucketize",
     contraction: "einsum tensordot inner vdot kron cross",
@@ -84,6 +84,14 @@ PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] 
 )
 PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointwise.abs, pointwise.neg
 PUBLIC["fix"], PUBLIC["sgn"] = pointwise.trunc, pointwise.sign
+for _alias, _name in (
+    ("greater", "gt"),
+    ("greater_equal", "ge"),
+    ("less", "lt"),
+    ("less_equal", "le"),
+    ("not_equal", "ne"),
+):
+    PUBLIC[_alias] = PUBLIC[_name]
 PUBLIC.update({f"arc{name}": PUBLIC[f"a{name}"] for name in ("sin", "cos", "tan", "tan2", "sinh", "cosh", "tanh")})
 globals().update(PUBLIC)
 __all__ = ["PUBLIC", *PUBLIC]

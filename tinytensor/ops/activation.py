@@ -33,7 +33,7 @@ from .pointwise import (
     tanh_grad,
     where,
 )
-from .promotion import as_float, ternary, unary
+from .promotion import array_of, as_float, ternary, unary
 from .reduction import argmax, normalized_dims, sum
 from .reduction import max as largest
 from .shape import one_dim, permute, reshape, unflatten
@@ -43,7 +43,10 @@ K = _kernels.OPS
 
 @op(kernel="relu")
 def relu(x: Array) -> Any:
-    """max(0, x). Gradient: g where x > 0, else 0 (0 at 0)."""
+    """max(0, x); integers stay integers. Gradient: g where x > 0, else 0 (0 at 0)."""
+    a = array_of(x, "relu")
+    if a.dtype.kind in "iu":
+        return np.asarray(np.maximum(a, 0))
     return unary(K["relu"], x, "relu")
 
 

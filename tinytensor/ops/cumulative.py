@@ -15,6 +15,7 @@ from .join import cat, narrow
 from .pointwise import add, cast, div, eq, exp, logical_xor, mul, sub, where
 from .promotion import as_float
 from .reduction import ValuesIndices, normalized_dims, sum
+from .shape import clone
 
 
 def _dim(name: str, x: Any, dim: int) -> int | None:
@@ -130,7 +131,7 @@ def _running(name: str, x: Any, dim: int, largest: bool) -> ValuesIndices:
     d = _dim(name, x, dim)
     if d is None:
         zero = np.zeros((), np.int64)
-        return ValuesIndices(_cumsum(x, None), Tensor._new(zero) if isinstance(x, Tensor) else zero)  # type: ignore[arg-type]
+        return ValuesIndices(clone(x), Tensor._new(zero) if isinstance(x, Tensor) else zero)  # type: ignore[arg-type]
     indices = _last_extreme(x, d, largest)
     return ValuesIndices(take_along_dim(x, indices, d), indices)
 

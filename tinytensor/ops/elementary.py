@@ -68,8 +68,10 @@ def _signed(fresh: Any, x: Any) -> Any:
 
 
 def _like(v: Any, g: Any) -> Any:
-    """A Python number in the dtype of g, in which the value was computed."""
-    return np.asarray(v, g.dtype) if isinstance(v, (bool, int, float)) else v
+    """An argument in the dtype of g, in which the value was computed."""
+    if isinstance(v, (bool, int, float)):
+        return np.asarray(v, g.dtype)
+    return v if v.dtype == g.dtype else cast(v, g.dtype)
 
 
 # ------------------------------------------------------------------------------------------------ logarithms and powers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from .. import _kernels
 from ..op import Array, op
 from ..tensor import Tensor
-from .pointwise import where
+from .pointwise import cast, where
 from .promotion import array_of, cast_to, result_type
 from .shape import one_dim, reshape
 
@@ -193,14 +194,21 @@ def scatter_add(x: Array, dim: int, index: Array, src: Array) -> Tensor:
 
 
 def masked_fill(x: Array, mask: Array, value: Any) -> Tensor:
-    """x with `value` (a number or 0-d tensor) where mask (bool, broadcast) holds. Gradient: g where it does not, its sum to value."""
+    """x with `value` (a number or 0-d tensor, as x's dtype) where mask (bool, broadcast) holds. Gradient: g where it does not, its
+    sum to value. ValueError for inf or NaN into integers."""
     shape = np.shape(value._data if isinstance(value, Tensor) else value)
     if shape != ():
         raise ValueError(f"masked_fill: expected a number or 0-d tensor as value, got shape {shape}")
     pairs = zip(mask.shape[::-1], x.shape[::-1])
     if len(mask.shape) > len(x.shape) or any(m not in (1, n) for m, n in pairs):
         raise ValueError(f"masked_fill: mask {tuple(mask.shape)} cannot be broadcast to {tuple(x.shape)}")
-    return where(mask, value, x)
+    if isinstance(value, Tensor):
+        return where(mask, value if value.dtype == x.dtype else cast(value, x.dtype), x)
+    if x.dtype.kind == "f":
+        return where(mask, value, x)
+    if not math.isfinite(value):
+        raise ValueError(f"masked_fill: {value} is no {x.dtype}; use .to(tt.float32) first")
+    return where(mask, np.asarray(value).astype(x.dtype), x)
 
 
 @op

@@ -19,6 +19,7 @@ from ..random import Generator, normal, uniform
 from ..tensor import Tensor
 from . import activation, pointwise
 from .index import _basic, getitem, getitem_grad, index_put, masked_fill, plain_index
+from .promotion import CATEGORY
 from .shape import reshape
 
 
@@ -121,13 +122,8 @@ def _write(name: str, x: Tensor, result: Any) -> Tensor:
     array = result._data if isinstance(result, Tensor) else result
     if array.shape != x._data.shape:
         raise ValueError(f"{name}: the result of shape {array.shape} does not fit in place into {x.shape}")
-    if array.dtype != x._data.dtype:
-        if array.dtype.kind == "f" and x._data.dtype.kind != "f":
-            raise TypeError(f"{name}: a result of dtype {array.dtype} cannot be written into {x.dtype}")
-        if recorded:
-            raise TypeError(
-                f"{name}: a recorded result of dtype {array.dtype} cannot be written into {x.dtype}; convert it first"
-            )
+    if CATEGORY[array.dtype.kind] > CATEGORY[x._data.dtype.kind]:
+        raise TypeError(f"{name}: a result of dtype {array.dtype} cannot be written into {x.dtype}")
     if recorded:
         node = result._node
         assert node is not None
@@ -136,6 +132,11 @@ def _write(name: str, x: Tensor, result: Any) -> Tensor:
             old = _kernels.empty(x.shape, x.dtype)
             np.copyto(old, x._data)
             node.replace_kept(x._data, old)
+        if array.dtype != x._data.dtype:
+            result = pointwise.cast(result, x._data.dtype)
+            array, node = result._data, result._node
+            assert node is not None
+            node.code, node.offset = mark[:2]
         x._rebase(node, result._slot)
         renew_kin(x, mark)
     np.copyto(
@@ -271,6 +272,8 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         _write("assignment", self, index_put(self, value, index))
         return
     array = value._data if isinstance(value, Tensor) else value
+    if type(array) is int and self.dtype == np.uint8:
+        array &= 255  # wraps around, as everywhere
     try:
         self._data[index] = array
     except IndexError as e:

@@ -69,8 +69,10 @@ def stack(tensors: Sequence[Array], dim: int = 0) -> Tensor:
 
 
 def narrow(x: Array, dim: int, start: int, length: int) -> Tensor:
-    """Elements start to start + length along dim (a view)."""
+    """Elements start to start + length along dim (a view); a negative start counts from the end."""
     d = one_dim("narrow", x.ndim, dim)
+    if -x.shape[d] <= start < 0:
+        start += x.shape[d]
     if not 0 <= start <= start + length <= x.shape[d]:
         raise ValueError(f"narrow: {start} to {start + length} is outside size {x.shape[d]} of dim {dim}")
     return getitem(x, (*(slice(None),) * d, slice(start, start + length)))

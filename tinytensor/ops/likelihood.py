@@ -12,7 +12,7 @@ from ..op import Array, op
 from ..tensor import Tensor
 from .activation import softplus
 from .loss import check_reduction, reduced, same_shapes
-from .pointwise import add, clamp, div, exp, gt, log, log1p, maximum, mul, neg, sigmoid, square, sub, where
+from .pointwise import add, clamp, div, exp, gt, log, log1p, maximum, mul, ne, neg, sigmoid, square, sub, where
 from .promotion import as_float
 
 _SMALLEST = 1e-12  # PyTorch's bound of p (1 - p) in the gradient of binary_cross_entropy
@@ -91,7 +91,8 @@ def binary_cross_entropy_with_logits(
 
 
 def kl_div(input: Array, target: Array, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """t (log t - input), 0 where t = 0: input holds log-probabilities, target probabilities (or their logarithms).
+    """t (log t - input), 0 where t = 0: input holds log-probabilities, target probabilities (or their logarithms); a
+    negative one gives NaN.
 
     reduction "batchmean" divides the sum by the first dimension, which is the divergence of Kullback and Leibler (1951);
     "mean" divides by all elements, as PyTorch's does. Gradient: -t g to input."""
@@ -101,8 +102,8 @@ def kl_div(input: Array, target: Array, reduction: str = "mean", log_target: boo
     if log_target:
         loss = mul(exp(target), sub(target, input))
     else:
-        positive = gt(target, 0)
-        loss = sub(mul(target, log(where(positive, target, 1.0))), mul(target, input))
+        logarithm = log(where(ne(target, 0), target, 1.0))  # NaN for a negative one
+        loss = sub(mul(target, logarithm), mul(target, input))
     if reduction == "batchmean":
         return div(reduced(loss, "sum"), float(input.shape[0] if input.ndim else 1))
     return reduced(loss, reduction)

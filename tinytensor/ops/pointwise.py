@@ -104,7 +104,10 @@ def exact(name: str, function: Any, x: Any, y: Any, kinds: str = "iuf") -> Any:
         raise TypeError(f"{name}: bool tensors have no {name}; use .to(tt.int64)")
     if dtype.kind not in kinds:
         dtype = get_default_dtype()
-    a, b = (np.asarray(v, dtype) if isinstance(v, (bool, int, float)) else cast_to(v, dtype, name) for v in (x, y))
+    # numbers too large for the dtype wrap around, as PyTorch's
+    a, b = (
+        np.asarray(v).astype(dtype) if isinstance(v, (bool, int, float)) else cast_to(v, dtype, name) for v in (x, y)
+    )
     if dtype.kind != "f" and not b.all():
         raise ZeroDivisionError(f"{name}: an integer divided by 0; floats give inf or NaN")
     try:
@@ -189,21 +192,22 @@ def _(g: Any, x: Any, y: Any, needs: Any) -> Any:
     return pow_grad_base(g, x, y) if needs[0] else None, pow_grad_exponent(g, x, y) if needs[1] else None
 
 
-def _doubled(v: Any) -> Any:
-    """A Python number as a 0-d double, so that arithmetic on it alone is not rounded to the default dtype."""
-    return np.asarray(v, np.float64) if isinstance(v, (int, float)) else v
+def _doubled(v: Any, g: Any) -> Any:
+    """A Python number as a 0-d double, so that arithmetic on it alone is not rounded to the default dtype; beside a 0-d gradient,
+    which it would widen, in that one's dtype."""
+    return np.asarray(v, np.float64 if g.ndim else g.dtype) if isinstance(v, (int, float)) else v
 
 
 @op
 def pow_grad_base(g: Array, x: Array, y: Array) -> Any:
     """g y x^(y-1), and 0 where y = 0."""
-    dtype = result_type(g, x, y)
+    dtype = g.dtype
     return ternary(K["pow_grad_base"], g, *(v if isinstance(v, float) else cast_to(v, dtype, "pow") for v in (x, y)))
 
 
 @pow_grad_base.rule
 def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
-    x, y = _doubled(x), _doubled(y)
+    x, y = _doubled(x, g), _doubled(y, g)
     ug = grad_mul(g, u)
     y1 = sub(y, 1)
     dx = grad_mul(mul(ug, y), where(eq(y, 1), 0.0, mul(y1, pow(x, sub(y, 2))))) if needs[1] else None
@@ -217,7 +221,7 @@ def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
 @op
 def pow_grad_exponent(g: Array, x: Array, y: Array) -> Any:
     """g x^y log x, and 0 where x = 0 and y >= 0."""
-    dtype = result_type(g, x, y)
+    dtype = g.dtype
     return ternary(
         K["pow_grad_exponent"], g, *(v if isinstance(v, float) else cast_to(v, dtype, "pow") for v in (x, y))
     )
@@ -225,7 +229,7 @@ def pow_grad_exponent(g: Array, x: Array, y: Array) -> Any:
 
 @pow_grad_exponent.rule
 def _(u: Any, g: Any, x: Any, y: Any, needs: Any) -> Any:
-    x, y = _doubled(x), _doubled(y)
+    x, y = _doubled(x, g), _doubled(y, g)
     ug = grad_mul(g, u)
     positive = gt(x, 0)
     log_x = log(where(positive, x, 1.0))
@@ -642,13 +646,14 @@ def _(u: Any, x: Any, low: float, high: float) -> Any:
 
 
 def clamp(x: Array, min: Any = None, max: Any = None) -> Tensor:
-    """x limited to [min, max] (numbers or tensors; where min > max, max). NaN stays. Gradient: g inside and at the bounds."""
+    """x limited to [min, max] (numbers or tensors; where min > max, max). NaN stays. Gradient: g inside and at the bounds; outside
+    to the bound, where it is a tensor."""
     if min is None and max is None:
         raise ValueError("clamp: at least one of min and max must be given")
     if isinstance(min, (Tensor, np.ndarray)) or isinstance(max, (Tensor, np.ndarray)):
-        if min is not None:
-            x = maximum(x, min)
-        return x if max is None else minimum(x, max)
+        if min is not None:  # not maximum: at the bound x has all of g; the second condition lets a NaN of x stay
+            x = where(logical_or(ge(x, min), ne(x, x)), x, min)
+        return x if max is None else where(logical_or(le(x, max), ne(x, x)), x, max)
     a = x._data if isinstance(x, Tensor) else np.asarray(x)
     if a.dtype.kind != "f":
         whole = all(b is None or isinstance(b, int) for b in (min, max))

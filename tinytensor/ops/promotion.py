@@ -13,7 +13,7 @@ from ..op import Array
 from ..tensor import as_supported, bool_, float32, float64, get_default_dtype, int64
 
 Dtype = np.dtype[Any]
-_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
 def array_of(x: Any, what: str) -> np.ndarray[Any, Any]:
@@ -36,7 +36,7 @@ def array_of(x: Any, what: str) -> np.ndarray[Any, Any]:
 def _promote(a: Dtype | None, b: Dtype) -> Dtype:
     if a is None or a == b:
         return b
-    ca, cb = _CATEGORY[a.kind], _CATEGORY[b.kind]
+    ca, cb = CATEGORY[a.kind], CATEGORY[b.kind]
     if ca != cb:
         return a if ca > cb else b
     if ca == 2:
@@ -54,7 +54,7 @@ def result_type(*values: Any) -> Dtype:
         ranks[rank] = _promote(ranks[rank], array_of(v, "type promotion").dtype)
     result: Dtype | None = None
     for d in ranks:
-        if d is not None and (result is None or _CATEGORY[d.kind] > _CATEGORY[result.kind]):
+        if d is not None and (result is None or CATEGORY[d.kind] > CATEGORY[result.kind]):
             result = _promote(result, d)
     assert result is not None
     return result
@@ -63,7 +63,14 @@ def result_type(*values: Any) -> Dtype:
 def cast_to(x: Any, dtype: Dtype, what: str) -> np.ndarray[Any, Any]:
     """x as an owned array of `dtype`."""
     a = array_of(x, what)
-    return a if a.dtype == dtype else _kernels.owned(a.astype(dtype))
+    if a.dtype == dtype:
+        return a
+    if a.dtype.kind == "f" and dtype.kind != "b":
+        with np.errstate(
+            invalid="ignore", over="ignore"
+        ):  # NaN and inf have no integer, large doubles no float32: C's result
+            return _kernels.owned(a.astype(dtype))
+    return _kernels.owned(a.astype(dtype))
 
 
 def as_float(x: Any, what: str) -> np.ndarray[Any, Any]:

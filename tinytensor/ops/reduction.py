@@ -259,26 +259,30 @@ def _(g: Any, x: Any, out: Any, dim: Any, correction: float, keepdim: bool, root
     return mul(spread(g, shape, dim, keepdim), mul(sub(x, mean(x, dim, True)), scale))
 
 
-def _corrected(name: str, unbiased: bool | None, correction: float) -> float:
+def _corrected(name: str, dim: Any, unbiased: bool | None, correction: float) -> tuple[Any, float]:
+    """dim and the correction. A bool in place of dim is `unbiased` over all, as in PyTorch."""
+    if isinstance(dim, bool) and unbiased is None:
+        dim, unbiased = None, dim
     if unbiased is None:
-        return float(correction)
+        return dim, float(correction)
     if correction != 1:
         raise ValueError(f"{name}: give correction or unbiased, not both")
-    return float(unbiased)
+    return dim, float(unbiased)
 
 
 def var(
-    x: Array, dim: Dim = None, *, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None
+    x: Array, dim: Dim = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> Tensor:
-    """Variance over dim: sum((x - mean)^2) / max(0, n - correction), in two passes. Gradient: 2 g (x - mean) / (n - correction)."""
-    return _var(x, dim, _corrected("var", unbiased, correction), keepdim, False)
+    """Variance over dim: sum((x - mean)^2) / max(0, n - correction), in two passes; unbiased=False is
+    correction=0. Gradient: 2 g (x - mean) / (n - correction)."""
+    return _var(x, *_corrected("var", dim, unbiased, correction), keepdim, False)
 
 
 def std(
-    x: Array, dim: Dim = None, *, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None
+    x: Array, dim: Dim = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> Tensor:
     """Square root of var. Gradient: g (x - mean) / ((n - correction) std), 0 where std = 0."""
-    return _var(x, dim, _corrected("std", unbiased, correction), keepdim, True)
+    return _var(x, *_corrected("std", dim, unbiased, correction), keepdim, True)
 
 
 @op

@@ -12,6 +12,7 @@ from .. import _kernels
 from ..op import Array, op
 from ..tensor import Tensor
 from . import index as indexing
+from . import pointwise
 from .index import _bounds, _integers, _mesh, _scatter_add, getitem, plain_index, scatter_add
 from .inplace import in_place_method
 from .join import cat
@@ -85,6 +86,16 @@ def nonzero(x: Array, *, as_tuple: bool = False) -> Any:
     if not as_tuple:
         return argwhere(x)
     return unbind(argwhere(x if x.ndim else reshape(x, (1,))), 1)
+
+
+def where(condition: Array, x: Any = None, y: Any = None) -> Any:
+    """x where the condition (bool) holds, else y, broadcast; the condition alone: nonzero(as_tuple=True). Gradient: g to the chosen
+    one, exactly 0 to the other."""
+    if x is None and y is None:
+        return nonzero(condition, as_tuple=True)
+    if x is None or y is None:
+        raise TypeError("where: give both x and y, or the condition alone")
+    return pointwise.where(condition, x, y)
 
 
 def take(x: Array, index: Array) -> Tensor:

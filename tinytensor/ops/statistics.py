@@ -199,17 +199,19 @@ def count_nonzero(x: Array, dim: Any = None) -> Any:
 
 # ---------------------------------------------------------------------------------------------------------- two results
 def std_mean(
-    x: Array, dim: Dim = None, *, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None
+    x: Array, dim: Dim = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> tuple[Tensor, Tensor]:
     """std and mean over dim."""
-    return std(x, dim, correction=correction, keepdim=keepdim, unbiased=unbiased), mean(x, dim, keepdim)
+    over = None if isinstance(dim, bool) else dim
+    return std(x, dim, unbiased, keepdim, correction=correction), mean(x, over, keepdim)
 
 
 def var_mean(
-    x: Array, dim: Dim = None, *, correction: float = 1, keepdim: bool = False, unbiased: bool | None = None
+    x: Array, dim: Dim = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> tuple[Tensor, Tensor]:
     """var and mean over dim."""
-    return var(x, dim, correction=correction, keepdim=keepdim, unbiased=unbiased), mean(x, dim, keepdim)
+    over = None if isinstance(dim, bool) else dim
+    return var(x, dim, unbiased, keepdim, correction=correction), mean(x, over, keepdim)
 
 
 def aminmax(x: Array, *, dim: int | None = None, keepdim: bool = False) -> MinMax:
@@ -234,7 +236,7 @@ def _(g: Any, x: Any, free: float) -> Any:
 
 def cov(x: Array, *, correction: float = 1) -> Tensor:
     """The covariances of the rows of x (variables) over its columns (observations), divided by max(0, n - correction); of a
-    vector, its variance. Gradient: (g + g^T) (x - mean) / (n - correction). ValueError for more than two dimensions; TypeError
+    vector or of one row, its variance (0-d). Gradient: (g + g^T) (x - mean) / (n - correction). ValueError for more than two dimensions; TypeError
     for integers."""
     if x.ndim > 2:
         raise ValueError(f"cov: expected at most 2 dimensions (variables, observations), got shape {tuple(x.shape)}")
@@ -242,14 +244,14 @@ def cov(x: Array, *, correction: float = 1) -> Tensor:
         raise TypeError(f"cov: expected a float tensor, got {x.dtype}; use .to(tt.float32)")
     rows = x if x.ndim == 2 else reshape(x, (1, -1))
     c = _cov(rows, float(max(rows.shape[1] - correction, 0)))
-    return c if x.ndim == 2 else reshape(c, ())
+    return c if c.shape[0] != 1 else reshape(c, ())
 
 
 def corrcoef(x: Array) -> Tensor:
-    """The correlations of the rows of x over its columns, limited to [-1, 1]; of a vector, 1. Gradient: of its parts.
+    """The correlations of the rows of x over its columns, limited to [-1, 1]; of a vector or of one row, 1. Gradient: of its parts.
     ValueError and TypeError as cov's."""
     c = cov(x)
-    if x.ndim < 2:
+    if c.ndim == 0:
         return div(c, c)
     every = np.arange(c.shape[0])
     s = sqrt(getitem(c, (every, every)))
