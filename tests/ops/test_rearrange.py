@@ -287,3 +287,14 @@ def test_logspace() -> None:
 def test_refused(call: Any, kind: Any, message: str) -> None:
     with pytest.raises(kind, match=message):
         call(grid())
+
+
+@pytest.mark.parametrize("dim", ["0", [0], 1.0, None])
+def test_a_dim_that_is_no_whole_number_is_named(dim: Any) -> None:
+    with pytest.raises(TypeError, match="unbind: expected a whole number as dim, got"):
+        tt.unbind(tt.ones(2, 3), dim)
+
+
+def test_more_sections_than_there_can_be() -> None:
+    with pytest.raises(ValueError, match="tensor_split: expected a positive number of sections"):
+        tt.tensor_split(tt.ones(3), 10**30)

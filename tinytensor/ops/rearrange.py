@@ -523,8 +523,8 @@ def tensor_split(x: Array, indices_or_sections: Any, dim: int = 0) -> tuple[Tens
     at = np.asarray(indices_or_sections._data if isinstance(indices_or_sections, Tensor) else indices_or_sections)
     if at.ndim == 0:
         parts = int(at)
-        if parts <= 0:
-            raise ValueError(f"tensor_split: expected a positive number of sections, got {parts}")
+        if not 0 < parts < 2**31:
+            raise ValueError(f"tensor_split: expected a positive number of sections, below 2^31, got {parts}")
         sizes = [n // parts + (i < n % parts) for i in range(parts)]
         starts = [0, *np.cumsum(sizes).tolist()]
         return tuple(narrow(x, d, a, s) for a, s in zip(starts, sizes))

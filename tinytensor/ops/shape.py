@@ -25,7 +25,9 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def one_dim(name: str, ndim: int, dim: int) -> int:
-    """dim as a non-negative int; IndexError out of range."""
+    """dim as a non-negative int; IndexError out of range, TypeError for what is no whole number."""
+    if not isinstance(dim, (int, np.integer)):
+        raise TypeError(f"{name}: expected a whole number as dim, got {type(dim).__name__}")
     if not -ndim <= dim < ndim:
         raise IndexError(f"{name}: dim {dim} is out of range for {ndim} dimensions")
     return int(dim) % ndim
