@@ -26,7 +26,7 @@ TT_INLINE real F(minimum_grad_f)(real g, real x, real y) {
 /* d x^y / dx = y x^(y-1), and 0 for y = 0 even at x = 0; d x^y / dy = x^y log x, and 0 for x = 0, y >= 0 */
 TT_INLINE real F(pow_grad_base_f)(real g, real x, real y) {
     real d = g * (y * VM(pow)(x, y - 1));
-    return F(stopped)(g * y, d);
+    return F(stopped)(g, y == 0 ? 0 : d);
 }
 TT_INLINE real F(pow_grad_exponent_f)(real g, real x, real y) {
     real d = g * (VM(pow)(x, y) * VM(log)(x));

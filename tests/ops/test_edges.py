@@ -215,3 +215,10 @@ def test_logsumexp_of_infinities(data: Any, value: float, gradient: Any) -> None
 def test_integers_refuse_gradients(make: Callable[[], Any]) -> None:
     with pytest.raises(TypeError, match="only float32 and float64 tensors have gradients"):
         make()
+
+
+def test_a_power_whose_exponent_and_upstream_are_tiny_keeps_its_gradient() -> None:
+    """Their product underflows; the gradient, with the large power, does not. An exponent of 0 has none, whatever comes."""
+    x = tt.tensor([1e-30, 0.0], requires_grad=True)
+    tt.pow(x, tt.tensor([1e-20, 0.0])).backward(tt.tensor([1e-30, math.inf]))
+    np.testing.assert_allclose(x.grad, [1e-20, 0], rtol=1e-5)
