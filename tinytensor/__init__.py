@@ -57,6 +57,15 @@ def numel(x: Tensor) -> int:
     return x.numel()
 
 
+def __getattr__(name: str) -> Any:
+    """`tt.train` and `tt.viz`, imported when they are asked for: not every program pays for them."""
+    if name in ("train", "viz"):
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 globals().update(ops.PUBLIC)
 __all__ = [
     "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "broadcast_shapes", "custom_vjp", "data", "detect_anomaly", "double", "empty",
