@@ -96,11 +96,14 @@ def test_damaged_file(tmp_path, read, case):
     assert str(caught.value).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("dtype, size", [("F16", 2), ("BF16", 2), ("I32", 4), ("U16", 2), ("F8_E4M3", 1)])
-def test_foreign_dtype(tmp_path, dtype, size):
+@pytest.mark.parametrize(
+    "dtype, size, why",
+    [("C64", 8, "complex numbers are out of tinytensor's scope"), ("F8_E8M0", 1, "it cannot be read")],
+)
+def test_foreign_dtype(tmp_path, dtype, size, why):
     path = tmp_path / "foreign"
     path.write_bytes(one(dtype, size))
-    with pytest.raises(ValueError, match=rf"foreign: tensor 'a' is {dtype}, load knows float32"):
+    with pytest.raises(ValueError, match=rf"foreign: tensor 'a' is '{dtype}': {why}; load knows float32"):
         tt.load(path)
 
 
@@ -119,10 +122,8 @@ def test_missing_file_and_folder(tmp_path):
 @pytest.mark.parametrize(
     "state, metadata, message",
     [
-        ({"a": [1.0, 2.0]}, None, "got 'a': list"),
-        ({"a": np.zeros(2, np.float16)}, None, "got 'a': float16"),
-        ({"a": np.array([object()])}, None, "got 'a': object"),
-        ({3: np.zeros(2)}, None, "got 3: float64"),
+        ({"a": np.array([object()])}, None, "save: a is an array of object"),
+        ({"a": np.zeros(2, complex)}, None, "save: a is an array of complex128"),
         ({"a": np.zeros(2)}, {"epoch": 3}, "metadata must map str to str, got 'epoch': int"),
     ],
 )
@@ -155,10 +156,8 @@ def test_write_follows_a_link_and_leaves_one_file(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["link", "target"]
 
 
-def test_without_the_library_the_error_says_what_to_install(tmp_path, monkeypatch):
-    tt.save({"a": np.zeros(1)}, tmp_path / "file")
+def test_numpy_is_all_it_needs(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "safetensors"]:
         monkeypatch.setitem(sys.modules, name, None)
-    for call in (lambda: tt.save({}, tmp_path / "file"), lambda: tt.load(tmp_path / "file")):
-        with pytest.raises(ImportError, match=r"pip install tinytensor\[train\]"):
-            call()
+    tt.save({"a": np.arange(3)}, tmp_path / "file")
+    np.testing.assert_array_equal(tt.load(tmp_path / "file")["a"].numpy(), [0, 1, 2])
