@@ -24,7 +24,7 @@ def atomically(path: Path) -> Iterator[IO[bytes]]:
     After an exception the old file is as it was and the temporary one is gone. Raises OSError naming `path`, also where it is
     a folder, a pipe or a device.
     """
-    target = os.path.realpath(path)
+    target = os.path.realpath(os.fsdecode(path))
     before = _mode(target)
     if before is not None:
         _check_regular(before, path)
