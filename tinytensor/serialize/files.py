@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,12 +29,12 @@ def atomically(path: Path) -> Iterator[IO[bytes]]:
         _check_regular(before, path)
     folder, name = os.path.split(target)
     # 60 characters are at most 240 bytes: the whole name stays below the 255 that file systems take
-    temporary = os.path.join(folder, f".{name[:60]}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name[:60]}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             if before is not None:
                 with suppress(OSError):  # file systems without permissions
-                    os.fchmod(file.fileno(), stat.S_IMODE(before))
+                    os.fchmod(file.fileno(), before & 0o777)
             yield file
             file.flush()
             os.fsync(file.fileno())
