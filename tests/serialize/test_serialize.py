@@ -12,6 +12,7 @@ import tinytensor as tt
 from tinytensor import nn
 from tinytensor.serialize import load_metadata
 
+safetensors = pytest.importorskip("safetensors")
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
 
 STATE = {
@@ -48,13 +49,13 @@ def test_other_programs_read_it_and_it_reads_theirs(tmp_path):
     assert load_metadata(tmp_path / "theirs") == {}
 
 
-def test_names_come_back_in_their_order(tmp_path):
-    state = {
-        name: tt.zeros(i, dtype=dtype)
-        for i, (name, dtype) in enumerate(zip("zbya", ("bool", "int64", "float32", "uint8")))
-    }
-    tt.save(state, tmp_path / "file")
-    assert list(tt.load(tmp_path / "file")) == list("zbya")
+def test_names_come_back_in_the_order_of_the_file(tmp_path):
+    for _ in range(9):  # the library's own order is another each time
+        tt.save({name: tt.zeros(2) for name in "zbya"}, tmp_path / "file")
+        assert list(tt.load(tmp_path / "file")) == list("abyz")
+    header = b'{"b":{"dtype":"U8","shape":[],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[],"data_offsets":[1,2]}}'
+    (tmp_path / "theirs").write_bytes(len(header).to_bytes(8, "little") + header + b"12")
+    assert list(tt.load(tmp_path / "theirs")) == ["b", "a"]
 
 
 def test_strided_values_are_written_in_order(tmp_path):
@@ -94,11 +95,33 @@ def test_save_takes_only_tensors_and_text(tmp_path, state, metadata, message):
     assert os.listdir(tmp_path) == []
 
 
-def test_numpy_is_all_it_needs(tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "safetensors"]:
-        monkeypatch.setitem(sys.modules, name, None)
+def test_what_to_install_is_said_and_archives_need_nothing(tmp_path, monkeypatch):
     tt.save({"a": np.arange(3)}, tmp_path / "file")
-    np.testing.assert_array_equal(tt.load(tmp_path / "file")["a"].numpy(), [0, 1, 2])
+    before = (tmp_path / "file").read_bytes()
+    for name in ["safetensors", *(name for name in sys.modules if name.startswith("safetensors."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for use in (lambda path: tt.save({"b": tt.ones(1)}, path), tt.load, load_metadata):
+        with pytest.raises(
+            ImportError, match=r"^saving and loading need safetensors: pip install 'tinytensor\[train\]'$"
+        ):
+            use(tmp_path / "file")
+    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_bytes() == before
+    tt.save({"a": np.arange(3)}, tmp_path / "file.npz")
+    np.testing.assert_array_equal(tt.load(tmp_path / "file.npz")["a"].numpy(), [0, 1, 2])
+    assert load_metadata(tmp_path / "file.npz") == {}
+
+
+def test_a_file_may_be_replaced_while_it_is_read(tmp_path, monkeypatch):
+    deserialize = safetensors.deserialize
+
+    def replace_first(content):
+        tt.save({"model": [tt.ones(2)], "epoch": 2}, tmp_path / "file")
+        return deserialize(content)
+
+    tt.save({"model": {"w": tt.zeros(3)}, "epoch": 1}, tmp_path / "file")
+    monkeypatch.setattr(safetensors, "deserialize", replace_first)
+    kept = tt.load(tmp_path / "file")
+    assert kept["epoch"] == 1 and kept["model"]["w"].tolist() == [0, 0, 0]
 
 
 PICKLES = {

@@ -288,9 +288,9 @@ def forged(path, skeleton):
         ({"scalar": []}, "'scalar' that makes no sense"),
         ("[" * 102 + "]" * 102, "more than 100 levels"),
         ("[" * 100_000, "nested too deeply"),
-        ("[NaN]", "NaN is no JSON"),
-        ("1" * 5000, "a number of 5000 characters"),
-        ('{"tuple": [], "tuple": []}', "the name 'tuple' comes twice"),
+        ("[NaN]", "'NaN' that makes no sense"),
+        ("1" * 5000, "Exceeds the limit"),
+        ('{"tuple": [], "tuple": []}', "not of one kind"),
         ("", "Expecting value"),
     ],
 )

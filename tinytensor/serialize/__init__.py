@@ -43,7 +43,8 @@ def save(
 
     Raises TypeError naming the path of a value that is none of these, for metadata that is not text, and for more than a flat
     mapping in an .npz; ValueError for structures of more than 100 levels (as one that contains itself) and names that are no
-    Unicode; OSError if the file cannot be written, and then an old one is untouched.
+    Unicode; OSError if the file cannot be written, and then an old one is untouched; ImportError without the `safetensors`
+    package (`pip install 'tinytensor[train]'`), which an .npz does not need.
     """
     text = dict(metadata or {})
     for key, value in text.items():
@@ -67,22 +68,22 @@ def save(
 
         arrays, skeleton = structure.take_apart(obj)
         text[_STRUCTURE] = json.dumps(skeleton, allow_nan=False, separators=(",", ":"))
-    with atomically(path) as file:
-        safetensors.write(file, arrays, text)
+    write_atomically(path, safetensors.packed(arrays, text))
 
 
 def load(path: str | os.PathLike[str]) -> Any:
     """Read what `save` wrote, or any safetensors or .npz file: `model.load_state_dict(tt.load("model.safetensors"))`.
 
-    A plain safetensors file, as PyTorch's users write too, gives a dict from names to Tensors, in the order of its header, and
-    so does an .npz file, known by its content and not its name. In a nested structure, Tensors and Parameters come back as
-    Tensors, arrays as arrays. Nothing requires grad. Tensors of dtypes that tinytensor has not are widened without loss: F16,
-    BF16, F8_E4M3 and F8_E5M2 to float32; I8, I16, I32, U16, U32 and U64 to int64.
+    A plain safetensors file, as PyTorch's users write too, gives a dict from names to Tensors, in the order of its header (which
+    the safetensors package sorts by dtype and name). So does an .npz file, known by its content and not its name. In a nested
+    structure, Tensors and Parameters come back as Tensors, arrays as arrays. Nothing requires grad. Tensors of dtypes that
+    tinytensor has not are widened without loss: F16, BF16, F8_E4M3 and F8_E5M2 to float32; I8, I16, I32, U16, U32 and U64 to
+    int64.
 
     Raises OSError if the file cannot be read, or is a pipe or a device; ValueError if it is damaged, is of another format
     (pickles of torch.save are recognised, and not read), or holds complex numbers, Python objects or integers beyond int64.
-    Nothing in a file can run code. Memory is asked for only after sizes were held against that of the file; a packed .npz may
-    be 100 times as large as its file, and 64 MiB.
+    ImportError without the `safetensors` package, which an .npz does not need. Nothing in a file can run code. Memory is asked
+    for only after sizes were held against that of the file; a packed .npz may be 100 times as large as its file, and 64 MiB.
     """
     with open_regular(path) as file:
         try:
@@ -98,7 +99,7 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """Read only the text that was saved beside the tensors (none in an .npz); errors as in `load`."""
     with open_regular(path) as file:
         try:
-            metadata = {} if _is_zip(file) else safetensors.read_metadata(file)
+            metadata = {} if _is_zip(file) else safetensors.read_metadata(file, path)
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
     metadata.pop(_STRUCTURE, None)
@@ -126,6 +127,6 @@ def _is_zip(file: IO[bytes]) -> bool:
 
 def _restored(text: str, stored: Mapping[str, safetensors.Stored]) -> Any:
     try:
-        return structure.restore(safetensors.parse_json(text), stored)
+        return structure.restore(text, stored)
     except ValueError as error:
         raise ValueError(f"its structure is damaged ({error})") from None

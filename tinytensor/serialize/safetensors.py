@@ -1,14 +1,13 @@
-"""The safetensors format: the length of a header, the header (JSON: names, dtypes, shapes, offsets, text), the arrays' bytes.
+"""Safetensors files, by the `safetensors` package, and arrays of the dtypes that NumPy or tinytensor has not.
 
-Source: github.com/huggingface/safetensors, README, "Format". Read and written here, so that every field of a hostile file is
-checked before memory is asked for, and dtypes that NumPy has not (bfloat16) can be widened.
+The package holds every field of a file's header against its size. What it gives is bytes; widening them is done here.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -17,10 +16,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Stored", "code_of", "parse_json", "read", "read_metadata", "write"]
+__all__ = ["Stored", "code_of", "packed", "read", "read_metadata"]
 
-_MAX_HEADER = 100_000_000  # bytes, as in the library
-_MAX_DIMS = 64  # NumPy's
+_MAX_HEADER = 100_000_000  # bytes, as in the package
 # The file's name of a dtype: that of the array that holds its bytes.
 _STORED = {
     "BOOL": "u1",
@@ -101,158 +99,93 @@ def code_of(dtype: np.dtype[Any]) -> str | None:
     return _CODES.get(dtype.name)
 
 
-def write(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Write named arrays, of dtypes that `code_of` knows, and text. ValueError for names or text that no file can hold."""
-    import json
+def packed(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """The content of a file of named arrays, of dtypes that `code_of` knows, and text.
 
-    # Longest elements first: every array then begins at a multiple of its element's size.
-    order = sorted(arrays, key=lambda name: -arrays[name].itemsize)
-    ends: dict[str, int] = {}
-    end = 0
-    for name in order:
-        end = ends[name] = end + arrays[name].nbytes
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    for name, array in arrays.items():
-        if name == "__metadata__":
-            raise ValueError("save: '__metadata__' is no name for a tensor: in the file it means the text beside them")
-        offsets = [ends[name] - array.nbytes, ends[name]]
-        header[name] = {"dtype": _CODES[array.dtype.name], "shape": list(array.shape), "data_offsets": offsets}
+    ValueError for names or text that no file can hold, ImportError without the package.
+    """
+    library = _library()
+    if "__metadata__" in arrays:
+        raise ValueError("save: '__metadata__' is no name for a tensor: in the file it means the text beside them")
+    contiguous = {name: np.asarray(a, a.dtype.newbyteorder("<"), order="C") for name, a in arrays.items()}
     try:
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        content: bytes = library.numpy.save(contiguous, dict(metadata) or None)
     except UnicodeEncodeError as error:
         raise ValueError(f"save: a name, or text of the metadata, cannot be written ({error})") from None
-    text += b" " * (-len(text) % 8)
-    if len(text) > _MAX_HEADER:
-        raise ValueError(f"save: names and text of {len(text)} bytes, the format takes {_MAX_HEADER}")
-    file.write(len(text).to_bytes(8, "little") + text)
-    for name in order:
-        file.write(_bytes(np.asarray(arrays[name], arrays[name].dtype.newbyteorder("<"), order="C")))
-
-
-def _bytes(array: NDArray[Any]) -> memoryview:
-    """The memory of a contiguous array."""
-    return array.reshape(-1).view(np.uint8).data
+    except library.SafetensorError as error:
+        raise ValueError(f"save: names and text that no file can hold ({error})") from None
+    return content
 
 
 def read(file: IO[bytes]) -> tuple[dict[str, Stored], dict[str, str]]:
-    """Arrays by name, in the header's order, and the text. ValueError for what is damaged, or a dtype that is not known."""
-    entries, metadata, start = _layout(file)
-    found = {}
-    for name, entry in entries.items():
-        if entry.code not in _STORED:
-            about = "complex numbers are out of tinytensor's scope" if entry.code[:1] == "C" else "it cannot be read"
-            raise ValueError(
-                f"tensor {_short(name)} is {_short(entry.code)}: {about}; load knows float32, float64, int64, bool and uint8, "
-                f"and widens {', '.join(code for code in _STORED if code not in ('BOOL', 'U8', 'F32', 'F64', 'I64'))}"
-            )
-        array = np.empty(entry.shape, _STORED[entry.code])
-        file.seek(start + entry.begin)
-        if array.size and file.readinto(_bytes(array)) != array.nbytes:  # type: ignore[attr-defined]
-            raise ValueError("damaged or not a safetensors file (it became shorter while it was read)")
-        found[name] = Stored(entry.code, array.astype(array.dtype.newbyteorder("="), copy=False))
-    return found, metadata
+    """Arrays by name, in the header's order, and the text.
 
-
-def read_metadata(file: IO[bytes]) -> dict[str, str]:
-    """The text alone; errors as of `read`."""
-    return _layout(file)[1]
-
-
-class _Entry(NamedTuple):
-    code: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-def _layout(file: IO[bytes]) -> tuple[dict[str, _Entry], dict[str, str], int]:
-    """The checked header: entries, text, and where the arrays begin."""
-    try:
-        size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise ValueError(f"a file of {size} bytes" + (f" with a header of {length}" if size >= 8 else ""))
-        if length > _MAX_HEADER:
-            raise ValueError(f"a header of {length} bytes, more than {_MAX_HEADER}")
-        text = file.read(length)
-        if text[:1] != b"{" or len(text) != length:
-            raise ValueError("no header")
-        header = parse_json(text)
-        metadata = header.pop("__metadata__", {})
-        if type(metadata) is not dict or not all(type(value) is str for value in metadata.values()):
-            raise ValueError("its metadata is not text")
-        entries = {name: _entry(name, fields) for name, fields in header.items()}
-        _check_offsets(entries, size - 8 - length)
-    except ValueError as error:
-        raise ValueError(f"damaged or not a safetensors file ({error})") from None
-    return entries, metadata, 8 + length
-
-
-def _entry(name: str, fields: Any) -> _Entry:
-    if type(fields) is not dict or set(fields) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"tensor {_short(name)} lacks dtype, shape or data_offsets")
-    code, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
-    if type(code) is not str or not _whole(shape) or not _whole(offsets) or len(offsets) != 2 or len(shape) > _MAX_DIMS:
-        raise ValueError(f"tensor {_short(name)} has no valid dtype, shape or data_offsets")
-    begin, end = offsets
-    if code in _STORED and math.prod(shape) * np.dtype(_STORED[code]).itemsize != end - begin:
-        raise ValueError(f"tensor {_short(name)} of {code} and shape {shape} has {end - begin} bytes")
-    return _Entry(code, tuple(shape), begin, end)
-
-
-def _whole(values: Any) -> bool:
-    return type(values) is list and all(type(value) is int and 0 <= value < 2**63 for value in values)
-
-
-def _check_offsets(entries: Mapping[str, _Entry], size: int) -> None:
-    """The arrays lie one behind the other, without gaps, from the first byte behind the header to the last of the file."""
-    at = 0
-    for name, entry in sorted(entries.items(), key=lambda item: item[1][2:]):
-        if entry.begin != at or entry.end < at:
-            raise ValueError(f"tensor {_short(name)} lies at {entry.begin} to {entry.end}, expected from {at}")
-        at = entry.end
-    if at != size:
-        raise ValueError(f"its tensors have {at} bytes, behind the header are {size}")
-
-
-def parse_json(text: bytes | str) -> Any:
-    """JSON without what only hostile files hold: names that come twice, NaN, numbers of thousands of digits, endless depth."""
+    ValueError for what is damaged, or a dtype that is not known; ImportError without the package.
+    """
     import json
 
+    library = _library()
     try:
-        return json.loads(
-            text.decode() if isinstance(text, bytes) else text,
-            object_pairs_hook=_unique,
-            parse_int=_limited(int),
-            parse_float=_limited(float),
-            parse_constant=_refuse,
+        length = _header_length(file)
+        content = file.read()
+        views = dict(library.deserialize(content))
+        # Of the same bytes: a training may put another file in this one's place at any time.
+        header = json.loads(content[8 : 8 + length].decode())
+    # The package skips fields that it does not know, however deep; json does not.
+    except (library.SafetensorError, ValueError, RecursionError) as error:
+        raise _damaged(error) from None
+    metadata = header.pop("__metadata__", None) or {}
+    return {name: _stored(name, **views[name]) for name in header}, metadata
+
+
+def read_metadata(file: IO[bytes], path: str | os.PathLike[str]) -> dict[str, str]:
+    """The text alone of the file at `path`, without reading its arrays; errors as of `read`."""
+    library = _library()
+    try:
+        _header_length(file)
+        with library.safe_open(os.fsdecode(path), framework="numpy") as opened:
+            return dict(opened.metadata() or {})
+    except (library.SafetensorError, ValueError) as error:
+        raise _damaged(error) from None
+
+
+def _library() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError("saving and loading need safetensors: pip install 'tinytensor[train]'") from None
+    return safetensors
+
+
+def _header_length(file: IO[bytes]) -> int:
+    """The header's length; ValueError where the first bytes are not a safetensors file's, which is then not read whole."""
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(9)
+    file.seek(0)
+    length = int.from_bytes(start[:8], "little")
+    if length > min(size - 8, _MAX_HEADER):
+        raise ValueError(f"a file of {size} bytes with a header of {length}")
+    if start[8:] != b"{":
+        raise ValueError("no header")
+    return length
+
+
+def _damaged(error: Exception) -> ValueError:
+    # A hostile name in the package's message could be megabytes long, or control a terminal.
+    text = "".join(c if c.isprintable() else "?" for c in str(error)[:300])
+    return ValueError(f"damaged or not a safetensors file ({text})")
+
+
+def _stored(name: str, dtype: str, shape: list[int], data: bytearray) -> Stored:
+    if dtype not in _STORED:
+        about = "complex numbers are out of tinytensor's scope" if dtype[:1] == "C" else "it cannot be read"
+        short = name if len(name) <= 100 else name[:100] + "..."
+        raise ValueError(
+            f"tensor {short!r} is {dtype}: {about}; load knows float32, float64, int64, bool and uint8, "
+            f"and widens {', '.join(code for code in _STORED if code not in ('BOOL', 'U8', 'F32', 'F64', 'I64'))}"
         )
-    except RecursionError:
-        raise ValueError("JSON nested too deeply") from None
-
-
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"the name {_short(name)} comes twice")
-        found[name] = value
-    return found
-
-
-def _limited(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        if len(text) > 40:
-            raise ValueError(f"a number of {len(text)} characters")
-        return kind(text)
-
-    return convert
-
-
-def _refuse(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _short(text: str) -> str:
-    """A name for a message, which a hostile file could make megabytes long."""
-    return repr(text if len(text) <= 100 else text[:100] + "...")
+    try:
+        array = np.frombuffer(data, _STORED[dtype]).reshape(shape)
+    except ValueError as error:  # more dimensions, or more beside a 0, than NumPy takes
+        raise _damaged(error) from None
+    return Stored(dtype, array.astype(array.dtype.newbyteorder("="), copy=False))

@@ -106,8 +106,10 @@ def _shown(path: Path) -> str:
     return text.removeprefix(".") or "the value"
 
 
-def restore(skeleton: Any, stored: Mapping[str, Stored]) -> Any:
-    """What `take_apart` was given. ValueError unless every array of the file is used, and used once."""
+def restore(text: str, stored: Mapping[str, Stored]) -> Any:
+    """What `take_apart` was given, of the skeleton's JSON. ValueError unless every array of the file is used, and used once."""
+    import json
+
     unused = dict(stored)
 
     def array_of(name: Any) -> Stored:
@@ -122,8 +124,6 @@ def restore(skeleton: Any, stored: Mapping[str, Stored]) -> Any:
             return [part(item, depth + 1) for item in node]
         if type(node) is not dict:
             return node
-        if len(node) != 1:
-            raise ValueError("an entry is not of one kind")
         ((kind, content),) = node.items()
         if kind == "tensor":
             return from_numpy(array_of(content).widened(content))
@@ -152,10 +152,20 @@ def restore(skeleton: Any, stored: Mapping[str, Stored]) -> Any:
             found[key] = part(pair[1], depth + 1)
         return found
 
+    try:
+        skeleton = json.loads(text, object_pairs_hook=_entry, parse_constant=_unknown)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
     value = part(skeleton, 0)
     if unused:
         raise ValueError(f"it does not refer to tensor {min(unused)[:100]!r}, which the file holds")
     return value
+
+
+def _entry(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) != 1:
+        raise ValueError("an entry is not of one kind")
+    return dict(pairs)
 
 
 def _scalar(name: Any, text: Any) -> Any:
