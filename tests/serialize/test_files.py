@@ -47,6 +47,7 @@ class FullDisk(io.FileIO):
 
 @pytest.mark.parametrize("suffix", ["", ".npz"])
 def test_a_full_disk(old, suffix, monkeypatch):
+    pytest.importorskip("safetensors")
     path = old.rename(old.with_name("file" + suffix))
     monkeypatch.setattr(files, "open", FullDisk, raising=False)
     with pytest.raises(OSError, match="No space left on device") as caught:
@@ -121,6 +122,7 @@ def test_permissions_stay(old):
 
 
 def test_long_names_and_names_in_bytes(tmp_path):
+    pytest.importorskip("safetensors")
     for name in ("n" * 255, "é" * 127, os.fsencode(tmp_path / "bytes")):
         path = name if isinstance(name, bytes) else tmp_path / name
         tt.save({"a": tt.ones(2)}, path)
@@ -150,6 +152,7 @@ def test_a_folder_that_is_read_only(old, monkeypatch):
 
 
 def test_targets_that_are_no_files(tmp_path):
+    pytest.importorskip("safetensors")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").touch()

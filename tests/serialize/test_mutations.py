@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import tinytensor as tt
 from tinytensor.serialize import load_metadata
 
+pytest.importorskip("safetensors")
+
 MUTATIONS = int(os.environ.get("TINYTENSOR_MUTATIONS", 1000))  # of each format, shared out
 
 

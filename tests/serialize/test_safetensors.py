@@ -226,7 +226,9 @@ def test_no_elements_and_no_dimensions(tmp_path):
         ({"__metadata__": np.ones(1)}, None, "no name for a tensor"),
         ({"\ud800": np.ones(1)}, None, "cannot be written"),
         ({}, {"note": "\ud800"}, "cannot be written"),
+        ({}, {"note": "x" * (10**8 + 1)}, "names and text that no file can hold .*header too large"),
     ],
+    ids=["metadata's name", "a name of no Unicode", "text of no Unicode", "text of 100 MB"],
 )
 def test_names_that_no_file_can_hold(tmp_path, state, metadata, message):
     with pytest.raises(ValueError, match=message):

@@ -14,6 +14,8 @@ from tinytensor.data import DataLoader, TensorDataset
 from tinytensor.optim import lr_scheduler
 from tinytensor.serialize import load_metadata
 
+pytest.importorskip("safetensors")
+
 
 def same(a, b):
     """Equal in structure, types, order of keys and every bit."""
