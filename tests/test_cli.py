@@ -186,9 +186,10 @@ def test_what_is_not_wanted_is_not_missed(capsys, data, out, numpy_alone):
 
 
 def test_eval_without_safetensors(capsys, data, tmp_path, numpy_alone):
+    (tmp_path / "checkpoint").touch()
     status, lines, errors = run(capsys, "eval", tmp_path / "checkpoint", "--data", data)
     assert (status, lines) == (1, [])
-    assert errors == ["tinytensor eval: error: saving and loading need safetensors: pip install tinytensor[train]"]
+    assert errors == ["tinytensor eval: error: saving and loading need safetensors: pip install 'tinytensor[train]'"]
 
 
 WRONG_OPTIONS = {
