@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor import optim
+from tinytensor.data import IterableDataset
 from tinytensor.nn import Module
 from tinytensor.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 from tinytensor.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -120,7 +121,7 @@ def fit(
     loss = resolve_loss(loss)
     optimizer = _optimizer(optimizer, model)
     dataset = dataset_of(data, float_dtype(model))
-    if dataset is None and batch_size is not None:
+    if dataset is None and batch_size is not None and not isinstance(data, IterableDataset):
         raise ValueError(f"fit: batch_size={batch_size} has no meaning for data that comes in batches already")
     batch_size = 32 if batch_size is None else batch_size
     callbacks = list(callbacks)

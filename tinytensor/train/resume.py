@@ -69,6 +69,8 @@ def restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) ->
         if run.schedule is not None:
             run.schedule.load_state_dict(state["schedule"])
         run.restore_progress(state["progress"])
+        if run.step and run.optimizer._opt_called is False:
+            run.optimizer._opt_called = True  # it stepped, in the training before: schedules ask
         if run.early_stopping is not None:
             run.early_stopping.load_state_dict(state["early_stopping"])
         for callback, own in zip(run.callbacks, state["callbacks"], strict=True):

@@ -43,10 +43,12 @@ class Source:
             batches if isinstance(batches, DataLoader) and not isinstance(batches.dataset, IterableDataset) else None
         )
         self._skip = 0
-        self._resumed = False
+        self._over = self._resumed = False
 
     def epoch(self) -> Iterator[Any]:
         """The batches of an epoch; after `load_state_dict`, those that were still to come of the one under way."""
+        if self._over:
+            return self._counted(iter(()))
         made = self._batches if isinstance(self._batches, Iterable) else self._batches()
         found = iter(made)
         if self._skip:
@@ -66,19 +68,16 @@ class Source:
         for batch in batches:
             self.position += 1
             yield batch
+        self._over = True
 
     def next_epoch(self) -> None:
         """Say that the epoch under way is over."""
-        self.position = 0
-
-    @property
-    def generator(self) -> Generator | None:
-        """The generator that a loader draws its orders from."""
-        return self._loader._source() if self._loader is not None else None
+        self.position = self._skip = 0
+        self._over = self._resumed = False
 
     def state_dict(self) -> dict[str, Any]:
         """Position, and the loader's own state where there is one. Numbers alone."""
-        state: dict[str, Any] = {"position": self.position}
+        state: dict[str, Any] = {"position": self.position, "over": self._over}
         if self._loader is not None:
             state["loader"] = self._loader.state_dict()
         return state
@@ -86,7 +85,7 @@ class Source:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a source of the same data was."""
         self.position = int(state["position"])
-        self._resumed = True
+        self._over, self._resumed = bool(state["over"]), True
         if self._loader is not None:
             self._loader.load_state_dict(state["loader"])
         else:
