@@ -107,38 +107,40 @@ def loader():
 
 
 CASES = {
-    "everything": lambda: dict(
-        data=samples(),
-        optimizer="adam",
-        validation=0.2,
-        batch_size=8,
-        transform=noisy,
-        accumulate=3,
-        clip_grad_norm=0.5,
-        ema=0.9,
-        schedule="onecycle",
-        restore_best=True,
-        early_stopping=3,
-    ),
-    "own generators": lambda: dict(
-        data=samples(),
-        optimizer=lambda p: tt.optim.SGD(p, lr=0.1, momentum=0.9),
-        batch_size=16,
-        generator=tt.Generator(3),
-        transform=OwnNoise(4),
-        validation=10,
-        schedule=lambda opt, total: lr_scheduler.ReduceLROnPlateau(opt, patience=0),
-    ),
-    "loader": lambda: dict(data=loader(), optimizer="nadam", schedule="cosine", schedule_per="epoch"),
-    "workers": lambda: dict(
-        data=DataLoader(TensorDataset(*samples()), batch_size=16, shuffle=True, num_workers=2), optimizer="lion"
-    ),
-    "batches made by a function": lambda: dict(data=lambda: batches(*samples(), 16), optimizer="rmsprop"),
-    "list of batches": lambda: dict(
-        data=[(samples()[0][i : i + 20], samples()[1][i : i + 20]) for i in range(0, 60, 20)], optimizer="sgd"
-    ),
-    "stream": lambda: dict(data=Stream(), optimizer="adamw", batch_size=16),
-    "rows": lambda: dict(data=Rows(), optimizer="adagrad", batch_size=20, validation=0.3),
+    "everything": lambda: {
+        "data": samples(),
+        "optimizer": "adam",
+        "validation": 0.2,
+        "batch_size": 8,
+        "transform": noisy,
+        "accumulate": 3,
+        "clip_grad_norm": 0.5,
+        "ema": 0.9,
+        "schedule": "onecycle",
+        "restore_best": True,
+        "early_stopping": 3,
+    },
+    "own generators": lambda: {
+        "data": samples(),
+        "optimizer": lambda p: tt.optim.SGD(p, lr=0.1, momentum=0.9),
+        "batch_size": 16,
+        "generator": tt.Generator(3),
+        "transform": OwnNoise(4),
+        "validation": 10,
+        "schedule": lambda opt, total: lr_scheduler.ReduceLROnPlateau(opt, patience=0),
+    },
+    "loader": lambda: {"data": loader(), "optimizer": "nadam", "schedule": "cosine", "schedule_per": "epoch"},
+    "workers": lambda: {
+        "data": DataLoader(TensorDataset(*samples()), batch_size=16, shuffle=True, num_workers=2),
+        "optimizer": "lion",
+    },
+    "batches made by a function": lambda: {"data": lambda: batches(*samples(), 16), "optimizer": "rmsprop"},
+    "list of batches": lambda: {
+        "data": [(samples()[0][i : i + 20], samples()[1][i : i + 20]) for i in range(0, 60, 20)],
+        "optimizer": "sgd",
+    },
+    "stream": lambda: {"data": Stream(), "optimizer": "adamw", "batch_size": 16},
+    "rows": lambda: {"data": Rows(), "optimizer": "adagrad", "batch_size": 20, "validation": 0.3},
 }
 
 
@@ -197,9 +199,12 @@ def test_interrupted_again_and_again(tmp_path):
 
 def test_lbfgs_resumes(tmp_path):
     def case():
-        return dict(
-            data=samples(), optimizer=lambda p: tt.optim.LBFGS(p, max_iter=3, history_size=4), batch_size=70, epochs=5
-        )
+        return {
+            "data": samples(),
+            "optimizer": lambda p: tt.optim.LBFGS(p, max_iter=3, history_size=4),
+            "batch_size": 70,
+            "epochs": 5,
+        }
 
     whole = train(**case())
     path = tmp_path / "run.safetensors"
@@ -212,10 +217,10 @@ def test_early_stopping_goes_on_counting(tmp_path):
     def case():
         x, y = samples()
         noise = tt.randint(0, 2, (30,), generator=tt.Generator(9))
-        return dict(
-            data=(x, y), optimizer="adam", validation=(tt.randn(30, 6, generator=tt.Generator(8)), noise), epochs=40,
-            early_stopping=4, batch_size=35,
-        )  # fmt: skip
+        return {
+            "data": (x, y), "optimizer": "adam", "validation": (tt.randn(30, 6, generator=tt.Generator(8)), noise), "epochs": 40,
+            "early_stopping": 4, "batch_size": 35,
+        }  # fmt: skip
 
     whole = train(**case())
     path = tmp_path / "run.safetensors"
