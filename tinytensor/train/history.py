@@ -108,10 +108,14 @@ class History:
         across = min(len(names), 3)
         down = -(-len(names) // across)
         figure = Figure(figsize=(4.6 * across, 3.5 * down), layout="constrained")
+        layout: Any = figure.get_layout_engine()
+        layout.set(w_pad=0.12, h_pad=0.08)
         panels = figure.subplots(down, across, squeeze=False).reshape(-1)
         best, epochs = self.best(), self["epoch"]
         for axes, name in zip(panels, names):
             percent = _is_share(name)
+            if best is not None:
+                axes.axvline(best["epoch"], color=_BEST, lw=1, ls=":", zorder=1)
             for column, label, color, mark in (
                 (f"train_{name}", "training", _TRAIN, "o"),
                 (f"val_{name}", "validation", _VALIDATION, "s"),
@@ -123,7 +127,6 @@ class History:
                     size = 4 if len(points) <= 40 else 0
                     axes.plot(x, values, f"{mark}-", ms=size, lw=1.4, color=color, label=label)
                 if best is not None and column == self.monitor and _drawable(value := best.get(column)):
-                    axes.axvline(best["epoch"], color=_BEST, lw=1, ls=":")
                     shown = f"{100 * value:.2f} %" if percent else f"{value:.4g}"
                     axes.plot(
                         best["epoch"],
@@ -134,11 +137,11 @@ class History:
                         mec="white",
                         label=f"best: epoch {best['epoch']}, {shown}",
                     )
-            if name == "loss" and all(v > 0 for line in axes.get_lines()[:1] for v in line.get_ydata()):
+            if name == "loss":
                 values = [row[c] for row in self.rows for c in ("train_loss", "val_loss") if _drawable(row.get(c))]
-                if min(values) > 0 and max(values) > 20 * min(values):
+                if values and min(values) > 0 and max(values) > 20 * min(values):
                     axes.set_yscale("log")
-            title = name.replace("_", "-") if name.startswith("top_") else _NAMES.get(name, name)
+            title = name.replace("_", "-") + " accuracy" if name.startswith("top_") else _NAMES.get(name, name)
             title = title[:1].upper() + title[1:]
             axes.set(
                 title=title,
@@ -146,10 +149,10 @@ class History:
                 ylabel=f"{title.lower() if name not in _NAMES else title}{' (%)' if percent else ''}",
             )
             axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
-            if axes.get_lines():
+            if axes.get_legend_handles_labels()[0]:
                 axes.legend(frameon=False, fontsize=9)
         for axes in panels[len(names) :]:
             axes.set_axis_off()
