@@ -76,7 +76,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert (tmp_path / "history.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize(("columns", "size"), [(0, (2, 2)), (2, (1, 1)), (9, (3, 2))])
+@pytest.mark.parametrize(("columns", "size"), [(2, (1, 1)), (9, (3, 2))])
 def test_curves_have_a_panel_for_each_measure(columns, size, tmp_path):
     pytest.importorskip("matplotlib")
     made = history()
@@ -88,8 +88,6 @@ def test_curves_have_a_panel_for_each_measure(columns, size, tmp_path):
             for row in made.rows:
                 row[f"val_top_{i}"] = math.nan if row["epoch"] == 2 else 0.9
     across, down = size
-    if columns == 0:
-        across = 3  # four panels
     made.plot(tmp_path / "curves.png")
     content = (tmp_path / "curves.png").read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"

@@ -20,7 +20,7 @@ from tinytensor.nn import Module
 from tinytensor.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinytensor.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tinytensor.optim.swa_utils import AveragedModel
-from tinytensor.random import Generator
+from tinytensor.random import Generator, default_generator
 from tinytensor.serialize import save
 from tinytensor.tensor import Tensor
 from tinytensor.train import failure, resume
@@ -31,8 +31,6 @@ from tinytensor.train.progress import Lines
 from tinytensor.train.sources import Source, set_states, unpack
 
 __all__ = ["Run"]
-
-_ROWS = 1024  # outputs that are kept before their right answers are counted
 
 
 class Run:
@@ -92,8 +90,6 @@ class Run:
         self._seconds, self._lr = 0.0, math.nan
         self._clock: float | None = None
         self._counts: bool | None = None  # whether right answers are counted; None: the first batch will say
-        self._outputs = self._targets = np.empty(0)
-        self._kept = 0
         self._interrupt = _Interrupt()
 
     # --- for callbacks ----------------------------------------------------------------------------
@@ -222,7 +218,7 @@ class Run:
         self.optimizer.zero_grad()
         mean = 0.0
         for inputs, targets, size in parts:
-            before = self.generators[0].offset
+            offset = default_generator.offset
             outputs = self.model(*inputs)
             loss = self.loss_function(outputs, targets)
             try:
@@ -231,14 +227,14 @@ class Run:
                 scalar(loss)
                 raise
             if counted and not math.isfinite(value):
-                raise self._failed(f"the loss is {value}", self._cause(inputs, targets, before))
+                raise self._failed(f"the loss is {value}", self._cause(inputs, targets, offset))
             (loss if size == self.samples else loss * (size / self.samples)).backward()
             mean += value * (size / self.samples)
             if counted:
                 self._total += value * size
                 self._count += size
                 if self._counts is not False:
-                    self._remember(outputs, targets, size)
+                    self._tally(outputs, targets)
         if self.clip_grad_norm is not None or self.clip_grad_value is not None:
             self._clip()
         return mean
@@ -255,7 +251,7 @@ class Run:
 
     def _cause(self, inputs: tuple[Any, ...], targets: Any, offset: int) -> str:
         def again() -> Tensor:
-            self.generators[0].offset = offset  # the same dropout
+            default_generator.offset = offset  # the same dropout
             return self.loss_function(self.model(*inputs), targets)
 
         return failure.bad_loss(self.model, again, inputs, targets)
@@ -265,33 +261,16 @@ class Run:
             f"fit: {what} at step {self.step + 1}, in epoch {self.epoch}, with learning rate {self._lr:g}: {cause}"
         )
 
-    # --- right answers ----------------------------------------------------------------------------
-    def _remember(self, outputs: Any, targets: Any, size: int) -> None:
-        """Keep outputs, whose right answers are counted together: cheaper than an argmax an update."""
+    def _tally(self, outputs: Any, targets: Any) -> None:
+        """Count the right answers of a batch; the first one says whether there are such."""
         if self._counts is None:
             self._counts = classes(outputs, targets) if self.metrics is None else "accuracy" in self.metrics
-            if not self._counts:
-                return
-            if self.metrics is not None:
+            if self._counts and self.metrics is not None:
                 measures.accuracy(outputs, targets)  # says what is wrong where accuracy has no meaning
-        scores, own = outputs.detach().numpy(), targets.numpy()
-        if self._kept + size > len(self._outputs) or self._outputs.shape[1:] != scores.shape[1:]:
-            self._tally()
-            if size > len(self._outputs) or self._outputs.shape[1:] != scores.shape[1:]:
-                rows = max(_ROWS, size)
-                self._outputs = np.empty((rows, *scores.shape[1:]), scores.dtype)
-                self._targets = np.empty(rows, np.int64)
-        end = self._kept + size
-        self._outputs[self._kept : end] = scores
-        self._targets[self._kept : end] = own
-        self._kept = end
-
-    def _tally(self) -> None:
-        kept, self._kept = self._kept, 0
-        if kept:
-            scores = self._outputs[:kept]
+        if self._counts:
+            scores = outputs._data
             guessed = scores.argmax(1) if scores.ndim == 2 else scores
-            self._right += int(np.count_nonzero(guessed == self._targets[:kept]))
+            self._right += int(np.count_nonzero(guessed == targets._data))
 
     # --- the end of an epoch ----------------------------------------------------------------------
     def _end_epoch(self, callbacks: list[Callback]) -> None:
@@ -301,7 +280,6 @@ class Run:
                 "Dataset, or a function that makes the iterator"
             )
         started = time.perf_counter()
-        self._tally()
         row: dict[str, float | int | None] = {"epoch": self.epoch, "step": self.step, "lr": self._lr}
         row["train_loss"] = self._total / self._count
         if self._counts:
@@ -387,7 +365,6 @@ class Run:
 
     def progress_state(self) -> dict[str, Any]:
         """Where the training is, for a checkpoint."""
-        self._tally()
         running = 0.0 if self._clock is None else time.perf_counter() - self._clock
         return {
             "epoch": self.epoch,
