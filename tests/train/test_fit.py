@@ -546,12 +546,12 @@ def test_a_loss_that_is_nan_names_the_parameter():
 
     class Break(Callback):
         def on_step_end(self, run):
-            if run.step == 3:
+            if run.step == 2:
                 with tt.no_grad():
                     run.model[2].bias.copy_(tt.tensor([math.inf, 0.0]))
 
     with pytest.raises(
-        FloatingPointError, match=r"at step 4, in epoch 2.*parameter 2\.bias is not finite since an earlier update"
+        FloatingPointError, match=r"at step 3, in epoch 1.*parameter 2\.bias is not finite since an earlier update"
     ):
         fit(model, classification(), "cross_entropy", "sgd", 3, callbacks=[Break()], batch_size=20, shuffle=False)
 
@@ -612,6 +612,8 @@ def test_gradients_that_are_nan_are_named_before_the_update():
     np.testing.assert_array_equal(weights(model), before)
     with pytest.raises(FloatingPointError, match=r"at step 2.*parameter scale is not finite since an earlier update"):
         fit(model, classification(), "cross_entropy", "sgd", 1)
+    with pytest.raises(FloatingPointError, match=r"after step 1, the last of epoch 1: parameter scale is not finite"):
+        fit(Root(), classification(), "cross_entropy", "sgd", 1, batch_size=60)
 
 
 def test_the_same_bits_on_any_number_of_threads():

@@ -14,7 +14,7 @@ from tinytensor.tensor import Tensor
 if TYPE_CHECKING:
     from tinytensor.nn import Module
 
-__all__ = ["bad_gradients", "bad_loss"]
+__all__ = ["bad_gradients", "bad_loss", "bad_parameters"]
 
 
 def bad_loss(model: Module, compute: Callable[[], Tensor], inputs: tuple[Any, ...], targets: Any) -> str:
@@ -26,12 +26,8 @@ def bad_loss(model: Module, compute: Callable[[], Tensor], inputs: tuple[Any, ..
     ):
         if isinstance(value, Tensor) and not _finite(value):
             return f"{name} of this batch are not finite ({describe(value.detach().numpy())}): clean the data"
-    wrong = [name for name, p in model.named_parameters() if not _finite(p)]
-    if wrong:
-        return (
-            f"{_list(wrong, 'parameter')} not finite since an earlier update: its gradients overflowed, or were NaN where its "
-            "loss was not; try a lower learning rate, or clip_grad_norm=1.0, which also names the gradients"
-        )
+    if cause := bad_parameters(model):
+        return cause
     wrong = [name for name, b in model.named_buffers() if not _finite(b)]
     if wrong:
         return f"{_list(wrong, 'buffer')} not finite: look at the data of the batches before"
@@ -51,6 +47,17 @@ def bad_loss(model: Module, compute: Callable[[], Tensor], inputs: tuple[Any, ..
         for p, g in gradients:
             p.grad = g
     return "batch and parameters are finite, and the loss is when made again: it is not a function of these alone"
+
+
+def bad_parameters(model: Module) -> str | None:
+    """Which parameters are not finite; None where all are."""
+    wrong = [name for name, p in model.named_parameters() if not _finite(p)]
+    if not wrong:
+        return None
+    return (
+        f"{_list(wrong, 'parameter')} not finite since an earlier update: its gradients overflowed, or were NaN where its loss "
+        "was not; try a lower learning rate, or clip_grad_norm=1.0, which also names the gradients"
+    )
 
 
 def bad_gradients(named: Iterable[tuple[str, Tensor]], norm: float) -> str:

@@ -18,7 +18,7 @@ from tinytensor.random import Generator
 from tinytensor.tensor import Tensor
 from tinytensor.train import resume as _resume
 from tinytensor.train.callbacks import Callback, EarlyStopping
-from tinytensor.train.evaluation import Loss, Metrics, direction, resolve_loss, resolve_metrics
+from tinytensor.train.evaluation import Loss, Metric, Metrics, direction, resolve_loss, resolve_metrics
 from tinytensor.train.history import History
 from tinytensor.train.progress import progress_of
 from tinytensor.train.run import Run
@@ -160,7 +160,7 @@ def fit(
         run.restore_best = early_stopping is not None if restore_best is None else restore_best
         run.save_best, run.checkpoint, run.save_every = save_best, checkpoint, save_every
         run.callbacks = callbacks
-        run.history.monitor, run.history.mode = _monitor(monitor, mode, held is not None)
+        run.history.monitor, run.history.mode = _monitor(monitor, mode, held is not None, run.metrics)
         if held is None and set(run.metrics or ()) - {"accuracy"}:
             raise ValueError(
                 f"fit: the metrics {', '.join(run.metrics or ())} are taken on validation data: give validation=, or call evaluate"
@@ -249,15 +249,20 @@ def _schedule(
     return made
 
 
-def _monitor(monitor: str | None, mode: str | None, validated: bool) -> tuple[str, str]:
+def _monitor(
+    monitor: str | None, mode: str | None, validated: bool, metrics: dict[str, Metric] | None
+) -> tuple[str, str]:
     """The column that is watched, and what is better."""
     if monitor is None:
         monitor = "val_loss" if validated else "train_loss"
-    if not monitor.startswith(("train_", "val_") if validated else "train_"):
-        raise ValueError(
-            f"fit: monitor={monitor!r} is no column of the history: expected 'train_loss', 'train_accuracy', or with validation= "
-            "'val_loss', 'val_accuracy' ..."
-        )
+    names = (
+        ["accuracy"] if metrics is None else list(metrics)
+    )  # by default, whether accuracy has a meaning is seen later
+    known = ["train_loss", *(f"train_{name}" for name in names if name == "accuracy")]
+    if validated:
+        known += ["val_loss", *(f"val_{name}" for name in names)]
+    if monitor not in known:
+        raise ValueError(f"fit: monitor={monitor!r} is no column of the history: expected {', '.join(known)}")
     better_is = mode or direction(monitor)
     if better_is is None:
         raise ValueError(

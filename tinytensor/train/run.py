@@ -279,6 +279,8 @@ class Run:
                 f"fit: the data gave no batches in epoch {self.epoch}: an iterator can be gone through only once: give a list, a "
                 "Dataset, or a function that makes the iterator"
             )
+        if cause := failure.bad_parameters(self.model):  # else the last update's would go unseen
+            raise FloatingPointError(f"fit: after step {self.step}, the last of epoch {self.epoch}: {cause}")
         started = time.perf_counter()
         row: dict[str, float | int | None] = {"epoch": self.epoch, "step": self.step, "lr": self._lr}
         row["train_loss"] = self._total / self._count

@@ -151,7 +151,15 @@ def pair(
     size = len(data) if hasattr(data, "__len__") and not _endless(data) else None
     if size == 0:
         raise ValueError(f"{name}: no batches: expected at least one")
-    return Source(data, name, size)
+    return Source(data, name, size, _samples(data))
+
+
+def _samples(data: Any) -> int | None:
+    """How many samples a loader gives, where that is known."""
+    if not isinstance(data, DataLoader) or data.batch_size is None or not hasattr(data.sampler, "__len__"):
+        return None
+    count = len(data.sampler)
+    return count - count % data.batch_size if data.drop_last else count
 
 
 def _endless(data: Any) -> bool:
