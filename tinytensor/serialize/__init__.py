@@ -1,18 +1,21 @@
-"""Tensors in files: safetensors, which holds arrays and text and can run no code."""
+"""Tensors in files: safetensors and .npz, which hold arrays and text and can run no code."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytensor.creation import from_numpy
 from tinytensor.tensor import Tensor
 
-from . import safetensors, structure
+from . import npz, safetensors, structure
 from .files import atomically, open_regular, write_atomically
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["atomically", "load", "load_metadata", "save", "write_atomically"]
 
@@ -25,7 +28,7 @@ def save(
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `obj` to `path` in the safetensors format, with `metadata` as text beside it; `load` gives it back.
+    """Write `obj` to `path` in the safetensors format (or .npz), with `metadata` as text beside it; `load` gives it back.
 
     A flat mapping from names to Tensors (or arrays of their dtypes), as of `model.state_dict()`, becomes a plain safetensors
     file. So does any nested structure of dicts (with str or int keys), OrderedDicts, Counters, lists, tuples, Tensors, arrays,
@@ -33,12 +36,14 @@ def save(
     into the file's metadata. A Tensor that comes twice is written twice. Values are written in C order, whatever their
     strides; other mappings become dicts.
 
+    Where `path` ends in ".npz", the file is what `np.savez` writes, for `np.load`: of a flat mapping, without metadata.
+
     The file appears whole or not at all: it is written under another name in the same folder, flushed to the disk, and
     renamed; a link stays, and what it points to is replaced.
 
-    Raises TypeError naming the path of a value that is none of these, or for metadata that is not text; ValueError for
-    structures of more than 100 levels (as one that contains itself) and names that are no Unicode; OSError if the file cannot
-    be written, and then an old one is untouched.
+    Raises TypeError naming the path of a value that is none of these, for metadata that is not text, and for more than a flat
+    mapping in an .npz; ValueError for structures of more than 100 levels (as one that contains itself) and names that are no
+    Unicode; OSError if the file cannot be written, and then an old one is untouched.
     """
     text = dict(metadata or {})
     for key, value in text.items():
@@ -46,9 +51,18 @@ def save(
             raise TypeError(f"save: metadata must map str to str, got {key!r}: {type(value).__name__}")
     if _STRUCTURE in text:
         raise ValueError(f"save: the metadata's entry {_STRUCTURE!r} is save's own")
-    if _is_flat(obj):
-        arrays = {name: value.detach().numpy() if isinstance(value, Tensor) else value for name, value in obj.items()}
-    else:
+    arrays = _flat(obj)
+    if os.fsdecode(path).endswith(".npz"):
+        if arrays is None or text:
+            structure.take_apart(obj)  # names what can be in no file
+            what = "metadata" if text else f"a nested {type(obj).__name__}"
+            raise TypeError(
+                f"save: an .npz file takes a flat mapping from names to tensors, got {what}; use .safetensors"
+            )
+        with atomically(path) as file:
+            npz.write(file, arrays)
+        return
+    if arrays is None or any(array.dtype.name not in _KNOWN for array in arrays.values()):
         import json
 
         arrays, skeleton = structure.take_apart(obj)
@@ -58,20 +72,21 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Read what `save` wrote, or any other safetensors file: `model.load_state_dict(tt.load("model.safetensors"))`.
+    """Read what `save` wrote, or any safetensors or .npz file: `model.load_state_dict(tt.load("model.safetensors"))`.
 
-    A plain safetensors file, as PyTorch's users write too, gives a dict from names to Tensors, in the order of its header. In
-    a nested structure, Tensors and Parameters come back as Tensors, arrays as arrays. Nothing requires grad. Dtypes that
-    tinytensor has not are widened without loss: F16, BF16, F8_E4M3 and F8_E5M2 to float32; I8, I16, I32, U16, U32 and U64 to
-    int64.
+    A plain safetensors file, as PyTorch's users write too, gives a dict from names to Tensors, in the order of its header, and
+    so does an .npz file, known by its content and not its name. In a nested structure, Tensors and Parameters come back as
+    Tensors, arrays as arrays. Nothing requires grad. Tensors of dtypes that tinytensor has not are widened without loss: F16,
+    BF16, F8_E4M3 and F8_E5M2 to float32; I8, I16, I32, U16, U32 and U64 to int64.
 
-    Raises OSError if the file cannot be read, or is a pipe or a device; ValueError if it is damaged, is of another format, or
-    holds complex numbers or integers beyond int64. Nothing in a file can run code, or ask for more memory than its own size
-    accounts for.
+    Raises OSError if the file cannot be read, or is a pipe or a device; ValueError if it is damaged, is of another format
+    (pickles of torch.save are recognised, and not read), or holds complex numbers, Python objects or integers beyond int64.
+    Nothing in a file can run code. Memory is asked for only after sizes were held against that of the file; a packed .npz may
+    be 100 times as large as its file, and 64 MiB.
     """
     with open_regular(path) as file:
         try:
-            stored, metadata = safetensors.read(file)
+            stored, metadata = (npz.read(file), {}) if _is_zip(file) else safetensors.read(file)
             if _STRUCTURE not in metadata:
                 return {name: from_numpy(value.widened(name)) for name, value in stored.items()}
             return _restored(metadata[_STRUCTURE], stored)
@@ -80,22 +95,33 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read only the text that was saved beside the tensors; errors as in `load`."""
+    """Read only the text that was saved beside the tensors (none in an .npz); errors as in `load`."""
     with open_regular(path) as file:
         try:
-            metadata = safetensors.read_metadata(file)
+            metadata = {} if _is_zip(file) else safetensors.read_metadata(file)
         except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
     metadata.pop(_STRUCTURE, None)
     return metadata
 
 
-def _is_flat(obj: Any) -> bool:
-    return isinstance(obj, Mapping) and all(
-        type(name) is str
-        and (isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.name in _KNOWN))
-        for name, value in obj.items()
-    )
+def _flat(obj: Any) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a mapping that holds nothing else, under names; otherwise None."""
+    if not isinstance(obj, Mapping) or not all(type(name) is str for name in obj):
+        return None
+    arrays = {name: value.detach().numpy() if isinstance(value, Tensor) else value for name, value in obj.items()}
+    is_array = (isinstance(value, np.ndarray) and safetensors.code_of(value.dtype) for value in arrays.values())
+    return arrays if all(is_array) else None
+
+
+def _is_zip(file: IO[bytes]) -> bool:
+    """Whether a file is an archive, as .npz is. ValueError for a pickle, also one inside of an archive."""
+    start = file.read(9)
+    file.seek(0)
+    # The first byte of a pickle could be that of a header's length, but then the ninth is the header's brace.
+    if start[:1] == b"\x80" and start[1:2] in (b"\2", b"\3", b"\4", b"\5") and start[8:] != b"{":
+        raise ValueError(npz.PICKLE)
+    return start[:4] in (b"PK\3\4", b"PK\5\6") and start[8:] != b"{"
 
 
 def _restored(text: str, stored: Mapping[str, safetensors.Stored]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,18 +23,18 @@ def atomically(path: Path) -> Iterator[IO[bytes]]:
     After an exception the old file is as it was and the temporary one is gone. Raises OSError naming `path`, also where it is
     a folder, a pipe or a device.
     """
-    target = os.path.realpath(path)
+    target = os.path.realpath(os.fsdecode(path))
     before = _mode(target)
     if before is not None:
         _check_regular(before, path)
     folder, name = os.path.split(target)
     # 60 characters are at most 240 bytes: the whole name stays below the 255 that file systems take
-    temporary = os.path.join(folder, f".{name[:60]}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name[:60]}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             if before is not None:
                 with suppress(OSError):  # file systems without permissions
-                    os.fchmod(file.fileno(), stat.S_IMODE(before))
+                    os.fchmod(file.fileno(), before & 0o777)
             yield file
             file.flush()
             os.fsync(file.fileno())

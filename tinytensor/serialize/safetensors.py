@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -73,7 +74,7 @@ class Stored(NamedTuple):
                 np.asarray(a.astype(np.uint16) << 8).view(np.float16).astype(np.float32)
             )  # the upper half of a float16
         if self.code == "F8_E4M3":
-            return np.asarray(np.take(_E4M3, a))
+            return np.asarray(np.take(_e4m3_values(), a))
         if self.code == "U64" and a.size and int(a.max()) >= 2**63:
             raise ValueError(f"tensor {name!r} is U64 and holds {int(a.max())}, which int64 cannot")
         if self.code in ("I8", "I16", "U16", "I32", "U32", "U64"):
@@ -81,15 +82,18 @@ class Stored(NamedTuple):
         return self.exact()
 
 
-def _e4m3(byte: int) -> float:
-    """The value of an 8-bit float of 4 exponent bits, bias 7, without infinities (Micikevicius et al. 2022)."""
-    sign, exponent, mantissa = -1.0 if byte & 0x80 else 1.0, byte >> 3 & 15, byte & 7
-    if byte & 0x7F == 0x7F:
-        return math.nan
-    return sign * (math.ldexp(8 + mantissa, exponent - 10) if exponent else math.ldexp(mantissa, -9))
+@cache
+def _e4m3_values() -> NDArray[np.float32]:
+    """The values of the 8-bit floats of 4 exponent bits, bias 7, without infinities (Micikevicius et al. 2022)."""
 
+    def value(byte: int) -> float:
+        exponent, mantissa = byte >> 3 & 15, byte & 7
+        if byte & 0x7F == 0x7F:
+            return math.nan
+        size = math.ldexp(8 + mantissa, exponent - 10) if exponent else math.ldexp(mantissa, -9)
+        return -size if byte & 0x80 else size
 
-_E4M3 = np.array([_e4m3(byte) for byte in range(256)], np.float32)
+    return np.array([value(byte) for byte in range(256)], np.float32)
 
 
 def code_of(dtype: np.dtype[Any]) -> str | None:

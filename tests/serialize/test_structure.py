@@ -301,6 +301,17 @@ def test_a_forged_structure_is_refused(tmp_path, skeleton, message):
     assert str(caught.value).startswith(f"{tmp_path / 'file'}: its structure is damaged (")
 
 
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: (value,), lambda value: {"a": value}])
+def test_as_deep_as_may_be_and_no_deeper(tmp_path, wrap):
+    value = tt.ones(2)
+    for _ in range(100):
+        value = wrap(value)
+    assert same(value, there_and_back(value, tmp_path / "file"))
+    with pytest.raises(ValueError, match="more than 100 levels"):
+        tt.save(wrap(value), tmp_path / "file")
+    assert same(value, tt.load(tmp_path / "file"))
+
+
 def test_a_well_made_forgery_is_read(tmp_path):
     forged(tmp_path / "file", {"tuple": [{"tensor": "b"}, {"array": "a"}]})
     assert same(tt.load(tmp_path / "file"), (tt.ones(1, dtype="int64"), np.ones(2)))

@@ -2,7 +2,7 @@
 
 import json
 import os
-import struct
+import pickle
 import sys
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 
 import tinytensor as tt
 from tinytensor import nn
-from tinytensor.serialize import load_metadata, write_atomically
+from tinytensor.serialize import load_metadata
 
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
 
@@ -48,6 +48,15 @@ def test_other_programs_read_it_and_it_reads_theirs(tmp_path):
     assert load_metadata(tmp_path / "theirs") == {}
 
 
+def test_names_come_back_in_their_order(tmp_path):
+    state = {
+        name: tt.zeros(i, dtype=dtype)
+        for i, (name, dtype) in enumerate(zip("zbya", ("bool", "int64", "float32", "uint8")))
+    }
+    tt.save(state, tmp_path / "file")
+    assert list(tt.load(tmp_path / "file")) == list("zbya")
+
+
 def test_strided_values_are_written_in_order(tmp_path):
     value = np.arange(24.0).reshape(4, 6)
     views = {"transposed": value.T, "stepped": value[::2, ::-3]}
@@ -64,58 +73,10 @@ def test_a_model_comes_back(tmp_path):
     np.testing.assert_array_equal(model(x).detach().numpy(), other(x).detach().numpy())
 
 
-def safetensors_bytes(header, body=b""):
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + body
-
-
-def one(dtype, size, shape=(1,)):
-    return safetensors_bytes({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}, bytes(size))
-
-
-GOOD = safetensors_numpy.save({"a": np.arange(6.0), "b": np.ones(2, np.float32)})
-DAMAGED = {
-    "empty": b"",
-    "cut": GOOD[:-1],
-    "longer": GOOD + b"\0",
-    "text": b"a checkpoint of something else entirely",
-    "pickle": b"\x80\x04\x95" + bytes(40),
-    "huge header": struct.pack("<Q", 2**62) + bytes(40),
-    "huge tensor": one("F32", 4, (2**40,)),
-    "header cut": GOOD[:20],
-}
-
-
-@pytest.mark.parametrize("case", DAMAGED)
-@pytest.mark.parametrize("read", [tt.load, load_metadata])
-def test_damaged_file(tmp_path, read, case):
-    path = tmp_path / "damaged"
-    path.write_bytes(DAMAGED[case])
-    with pytest.raises(ValueError, match="damaged or not a safetensors file") as caught:
-        read(path)
-    assert str(caught.value).startswith(f"{path}: ")
-
-
-@pytest.mark.parametrize(
-    "dtype, size, why",
-    [("C64", 8, "complex numbers are out of tinytensor's scope"), ("F8_E8M0", 1, "it cannot be read")],
-)
-def test_foreign_dtype(tmp_path, dtype, size, why):
-    path = tmp_path / "foreign"
-    path.write_bytes(one(dtype, size))
-    with pytest.raises(ValueError, match=rf"foreign: tensor 'a' is '{dtype}': {why}; load knows float32"):
-        tt.load(path)
-
-
-def test_a_bool_is_zero_or_one_whatever_the_byte(tmp_path):
-    (tmp_path / "bools").write_bytes(one("BOOL", 1)[:-1] + b"\x02")
-    assert tt.load(tmp_path / "bools")["a"].numpy().tobytes() == b"\x01"
-
-
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         tt.load(tmp_path / "absent")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)):
         tt.load(tmp_path)
 
 
@@ -133,31 +94,38 @@ def test_save_takes_only_tensors_and_text(tmp_path, state, metadata, message):
     assert os.listdir(tmp_path) == []
 
 
-def test_an_old_file_survives_a_failed_write(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def full_disk(descriptor):
-        assert path.read_bytes() == b"old"
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_write_follows_a_link_and_leaves_one_file(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "target")
-    write_atomically(tmp_path / "link", b"content")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").read_bytes() == b"content"
-    assert sorted(os.listdir(tmp_path)) == ["link", "target"]
-
-
 def test_numpy_is_all_it_needs(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "safetensors"]:
         monkeypatch.setitem(sys.modules, name, None)
     tt.save({"a": np.arange(3)}, tmp_path / "file")
     np.testing.assert_array_equal(tt.load(tmp_path / "file")["a"].numpy(), [0, 1, 2])
+
+
+PICKLES = {
+    "a pickle": pickle.dumps({"a": 1}, 4),
+    "torch.save before 1.6": b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + pickle.dumps(1001, 2),
+}
+
+
+@pytest.mark.parametrize("read", [tt.load, load_metadata])
+@pytest.mark.parametrize("case", PICKLES)
+def test_a_pickle_is_known_and_not_read(tmp_path, read, case):
+    (tmp_path / "model.pt").write_bytes(PICKLES[case])
+    with pytest.raises(
+        ValueError, match=r"model\.pt: this is a pickle.*never read.*safetensors\.torch\.save_file"
+    ) as caught:
+        read(tmp_path / "model.pt")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_that_begins_as_a_pickle_is_read(tmp_path):
+    for length in (0x0280, 0x0380, 0x0480):  # in bytes: the opcode of a pickle and its versions
+        text = json.dumps({"__metadata__": {"note": "é"}}).encode()
+        (tmp_path / "file").write_bytes(length.to_bytes(8, "little") + text + b" " * (length - len(text)))
+        assert load_metadata(tmp_path / "file") == {"note": "é"} and tt.load(tmp_path / "file") == {}
+
+
+def test_a_header_that_begins_as_an_archive_is_none(tmp_path):
+    (tmp_path / "file").write_bytes(b"PK\3\4\0\0\0\0{}")
+    with pytest.raises(ValueError, match=r"a safetensors file \(a file of 10 bytes with a header of 67324752"):
+        tt.load(tmp_path / "file")
