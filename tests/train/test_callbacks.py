@@ -112,6 +112,16 @@ def test_to_stop_after_an_epoch():
     assert (len(history), history.stopped) == (2, "a callback stopped it")
 
 
+@pytest.mark.parametrize("when", ["on_train_begin", "on_epoch_begin"])
+def test_to_stop_before_the_first_batch_records_nothing(when):
+    log = []
+    stop = Callback()
+    setattr(stop, when, lambda run: run.stop("no"))
+    history = fit(nn.Linear(4, 2), data(), "cross_entropy", "sgd", 9, callbacks=[stop, Log(log)], progress=False)
+    assert (len(history), history.stopped) == (0, "no")
+    assert log[-1] == ("train ends", int(when == "on_epoch_begin"), 0, 0)
+
+
 def test_early_stopping_counts_epochs_without_improvement():
     stopping = EarlyStopping(patience=2, min_delta=0.1)
     assert [stopping.update(v, "min") for v in (1.0, 0.95, 0.85, 0.84, math.nan)] == [False, False, False, False, True]

@@ -616,6 +616,20 @@ def test_gradients_that_are_nan_are_named_before_the_update():
         fit(Root(), classification(), "cross_entropy", "sgd", 1, batch_size=60)
 
 
+def test_gradients_that_are_nan_are_told_from_the_others():
+    class Root(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(tt.zeros(1))
+            self.body = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.body(x) + self.scale.sqrt() - (self.scale * 1).sqrt()
+
+    with pytest.raises(FloatingPointError, match=r"norm of the gradients is nan at step 1.*gradients of scale are not"):
+        fit(Root(), classification(), "cross_entropy", "sgd", 1, clip_grad_norm=1.0)
+
+
 def test_the_same_bits_on_any_number_of_threads():
     def run(threads):
         model = linear(64, 4)

@@ -14,6 +14,7 @@ __all__ = ["Callback", "EarlyStopping", "better"]
 
 class Callback:
     """Base class of what `fit` calls; each method gets the `Run` and may read all of it, change the model, and `run.stop()`.
+    After Ctrl-C or an error, `run.history` and the model are what they were after the last update.
 
     Order: on_train_begin; for each epoch on_epoch_begin, on_step_end after each update (the schedule has stepped, nothing is
     saved yet), on_epoch_end (validated, the row is in `run.history`, the best is known); on_train_end (the best weights are

@@ -17,7 +17,7 @@ import numpy as np
 from tinytensor import metrics as measures
 from tinytensor import optim
 from tinytensor.nn import Module
-from tinytensor.nn.utils import clip_grad_norm_, clip_grad_value_
+from tinytensor.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from tinytensor.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tinytensor.optim.swa_utils import AveragedModel
 from tinytensor.random import Generator, default_generator
@@ -132,9 +132,11 @@ class Run:
                     module.training = True
                 for callback in everyone:
                     callback.on_train_begin(self)
-                while not self._done:
+                while not self._done and (self._inside or self.history.stopped is None):
                     if not self._inside:
                         self._begin_epoch(everyone)
+                    if self.history.stopped is not None and not self._count:
+                        break  # before its first batch: there is nothing to record
                     self._steps(after_step)
                     self._end_epoch(everyone)
                 self._keep_weights()
@@ -242,10 +244,11 @@ class Run:
     def _clip(self) -> None:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         if self.clip_grad_norm is not None:
-            norm = clip_grad_norm_(parameters, self.clip_grad_norm).item()
-            if not math.isfinite(norm):
+            total = get_total_norm(p.grad for p in parameters if p.grad is not None)
+            if not math.isfinite(norm := total.item()):
                 cause = failure.bad_gradients(self.model.named_parameters(), norm)
                 raise self._failed(f"the norm of the gradients is {norm}", cause)
+            clip_grads_with_norm_(parameters, self.clip_grad_norm, total)
         if self.clip_grad_value is not None:
             clip_grad_value_(parameters, self.clip_grad_value)
 
