@@ -68,7 +68,7 @@ def fit(
     restore_best: bool | None = None,
     save_best: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    save_every: int | str = "epoch",
+    save_every: int | str | None = None,
     resume: bool = False,
     callbacks: Iterable[Callback] = (),
     progress: bool | None = None,
@@ -97,7 +97,8 @@ def fit(
     "min" or "max" is better where the name does not. early_stopping: an EarlyStopping, or its patience. restore_best: put the
     best epoch's weights back at the end (default: with early_stopping). save_best: file to write them to whenever there are
     better ones: the model's state_dict.
-    checkpoint: file that is written, whole or not at all, after each epoch, or every `save_every` updates, and at the end.
+    checkpoint: file that is written, whole or not at all, after each epoch (save_every="epoch", as None), or every `save_every`
+    updates, and at the end.
     With resume=True training goes on where the file was written, bit for bit as if it had not been interrupted (data that comes
     as an iterable of batches must give the same ones again; transforms and data sets that draw random numbers must use our
     generators, in this thread); without a file it begins. callbacks: see Callback. progress: False shows nothing, None a bar
@@ -110,6 +111,7 @@ def fit(
     cause that is found; ValueError for arguments out of range, no samples, or a checkpoint of another training; TypeError for
     data of other kinds.
     """
+    save_every = "epoch" if save_every is None else save_every
     _check(epochs, batch_size, accumulate, clip_grad_norm, clip_grad_value, schedule_per, mode, save_every)
     if resume and checkpoint is None:
         raise ValueError("fit: resume=True needs checkpoint=, the file to resume from")
