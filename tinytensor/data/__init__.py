@@ -1,5 +1,6 @@
 """Data: data sets, samplers and loaders, IDX files, MNIST, and batches gathered and scaled in one pass."""
 
+from tinytensor.data import transforms
 from tinytensor.data.batches import batches
 from tinytensor.data.dataset import (
     ConcatDataset,
@@ -25,5 +26,5 @@ from tinytensor.data.sampler import (
 __all__ = [
     "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IDXError", "ImageData", "ImageDataset", "IterableDataset",
     "RandomSampler", "Sampler", "SequentialSampler", "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler",
-    "batches", "default_collate", "default_convert", "mnist", "random_split", "read_idx",
+    "batches", "default_collate", "default_convert", "mnist", "random_split", "read_idx", "transforms",
 ]  # fmt: skip
