@@ -49,52 +49,63 @@ static void F(warp)(const tt_warp_args *a, ptrdiff_t begin, ptrdiff_t end, void 
     }
 }
 
-/* y[i, j] = sum over s, t of taps[s] taps[t] x[i + s - r, j + t - r], x being 0 outside: planes (h, w), 2 r + 1 taps. Each of
-   the two sums is one fma chain over ascending taps. y overlaps nothing.
-   scratch: smooth_scratch reals for one thread; rows in whole vectors, then r zeros on both sides of a row. */
-#define PAIR (2 * TT_LANES) /* two chains at a time: one alone would wait for itself */
-#define WHOLE(w) (((w) + PAIR - 1) / PAIR * PAIR)
+/* y[i, j] = sum over s, t of taps[s] taps[t] x[i + s - r, j + t - r], x being finite, and 0 outside: planes (h, w), 2 r + 1 taps.
+   Each of the two sums is one fma chain over ascending taps; a tile takes TALL rows of it by WIDE columns, in which the taps that
+   a row or a column has not are 0. y overlaps nothing.
+   scratch: smooth_scratch reals for one thread: the plane and TALL finished rows, in whole tiles; taps, and taps backwards. */
+#define TALL 4
+#define VECTORS CAT(TT_NV, SUFFIX)
+#define WIDE (VECTORS * TT_LANES)
+#define WHOLE(w) (((w) + WIDE - 1) / WIDE * WIDE)
+#define EACH_ROW _Pragma("GCC unroll 4") for (int m = 0; m < TALL; m++)
+#define EACH_VECTOR _Pragma("GCC unroll 2") for (int v = 0; v < VECTORS; v++)
 static size_t F(smooth_scratch)(const tt_smooth_args *a) {
-    return (size_t)((a->height + 1) * WHOLE(a->width) + 2 * a->radius + 2 * a->radius + 1) * sizeof(real);
+    return (size_t)((a->height + TALL) * WHOLE(a->width) + 2 * (TALL + WIDE + 2 * a->radius + 1)) * sizeof(real);
 }
 static void F(smooth)(const tt_smooth_args *a, ptrdiff_t begin, ptrdiff_t end, void *scratch) {
     const ptrdiff_t h = a->height, w = a->width, r = a->radius, whole = WHOLE(w);
-    real *rows = scratch, *line = rows + h * whole, *taps = line + whole + 2 * r;
+    real *rows = scratch, *lines = rows + h * whole, *down = lines + TALL * whole + TALL, *across = down + 2 * r + 1 + TALL + WIDE;
     memset(scratch, 0, F(smooth_scratch)(a));
-    for (ptrdiff_t t = 0; t <= 2 * r; t++) taps[t] = (real)a->taps[t];
+    for (ptrdiff_t t = 0; t <= 2 * r; t++) down[t] = across[2 * r - t] = (real)a->taps[t];
     for (ptrdiff_t b = begin; b < end; b++) {
         const real *x = (const real *)a->x + b * h * w;
         real *y = (real *)a->y + b * h * w;
         for (ptrdiff_t i = 0; i < h; i++) memcpy(rows + i * whole, x + i * w, (size_t)w * sizeof(real));
-        for (ptrdiff_t i = 0; i < h; i++, y += w) {
-            const ptrdiff_t first = i < r ? r - i : 0, last = h - 1 - i < r ? r + h - 1 - i : 2 * r;
-            for (ptrdiff_t j = 0; j < whole; j += PAIR) {
-                VT s0 = V(zero)(), s1 = s0;
-                for (ptrdiff_t t = first; t <= last; t++) {
-                    const real *from = rows + (i + t - r) * whole + j;
-                    s0 = V(fma)(V(set)(taps[t]), V(load)(from), s0);
-                    s1 = V(fma)(V(set)(taps[t]), V(load)(from + TT_LANES), s1);
+        for (ptrdiff_t i = 0; i < h; i += TALL) {
+            const ptrdiff_t top = i < r ? 0 : i - r, under = h - i < TALL + r ? h : i + TALL + r;
+            for (ptrdiff_t j = 0; j < whole; j += WIDE) {
+                VT s[TALL][VECTORS];
+                EACH_ROW EACH_VECTOR s[m][v] = V(zero)();
+                for (ptrdiff_t q = top; q < under; q++) {
+                    VT from[VECTORS];
+                    EACH_VECTOR from[v] = V(load)(rows + q * whole + j + v * TT_LANES);
+                    EACH_ROW EACH_VECTOR s[m][v] = V(fma)(V(set)(down[q - i - m + r]), from[v], s[m][v]);
                 }
-                V(store)(line + r + j, s0);
-                V(store)(line + r + j + TT_LANES, s1);
+                EACH_ROW EACH_VECTOR V(store)(lines + m * whole + j + v * TT_LANES, s[m][v]);
             }
-            for (ptrdiff_t j = 0; j < w; j += PAIR) {
-                VT s0 = V(zero)(), s1 = s0;
-                for (ptrdiff_t t = 0; t <= 2 * r; t++) {
-                    s0 = V(fma)(V(set)(taps[t]), V(load)(line + j + t), s0);
-                    s1 = V(fma)(V(set)(taps[t]), V(load)(line + j + t + TT_LANES), s1);
+            for (ptrdiff_t j = 0; j < w; j += WIDE) {
+                const ptrdiff_t left = j < r ? 0 : j - r, right = w - j < WIDE + r ? w : j + WIDE + r;
+                VT s[TALL][VECTORS];
+                EACH_ROW EACH_VECTOR s[m][v] = V(zero)();
+                for (ptrdiff_t q = left; q < right; q++) {
+                    VT band[VECTORS];
+                    EACH_VECTOR band[v] = V(load)(across + r - q + j + v * TT_LANES);
+                    EACH_ROW EACH_VECTOR s[m][v] = V(fma)(V(set)(lines[m * whole + q]), band[v], s[m][v]);
                 }
-                const ptrdiff_t left = w - j;
-                if (left >= PAIR) {
-                    V(store)(y + j, s0);
-                    V(store)(y + j + TT_LANES, s1);
-                } else {
-                    V(store_n)(y + j, s0, left < TT_LANES ? (int)left : TT_LANES);
-                    if (left > TT_LANES) V(store_n)(y + j + TT_LANES, s1, (int)left - TT_LANES);
+                EACH_ROW EACH_VECTOR {
+                    const ptrdiff_t n = w - j - v * TT_LANES;
+                    real *to = y + (i + m) * w + j + v * TT_LANES;
+                    if (i + m >= h || n <= 0) continue;
+                    if (n < TT_LANES) V(store_n)(to, s[m][v], (int)n);
+                    else V(store)(to, s[m][v]);
                 }
             }
         }
     }
 }
-#undef PAIR
+#undef TALL
+#undef VECTORS
+#undef WIDE
 #undef WHOLE
+#undef EACH_ROW
+#undef EACH_VECTOR
