@@ -129,7 +129,10 @@ def test_ranges_that_are_none(make: Callable[[], Any], message: str) -> None:
 
 def test_they_show_their_settings() -> None:
     assert repr(RandomHorizontalFlip(0.25)) == "RandomHorizontalFlip(p=0.25)"
-    assert "degrees=(-15.0, 15.0), translate=(0.1, 0.1)" in repr(ALL[0])
+    assert repr(RandomRotation((10, 30), fill=-1)) == "RandomRotation(degrees=(10.0, 30.0), fill=-1.0)"
+    assert (
+        repr(Compose([ElasticTransform()])) == "Compose(transforms=[ElasticTransform(alpha=34.0, sigma=4.0, fill=0.0)])"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- warps

@@ -10,7 +10,6 @@ import numpy as np
 from tinytensor import _kernels
 from tinytensor.creation import from_numpy
 from tinytensor.data.dataset import check_transform, generator_of, pass_key
-from tinytensor.data.transforms import transformed
 from tinytensor.random import Generator, randperm
 from tinytensor.tensor import Tensor
 
@@ -61,6 +60,8 @@ def batches(
     plain = _gather(x_source, y_source, order, batch_size, np.dtype(dtype), scale, shift)
     if transform is None:
         return plain
+    from tinytensor.data.transforms import transformed  # loaded by programs that have one
+
     return ((transformed(transform, x, generator_of(key, i)), y) for i, (x, y) in enumerate(plain))
 
 

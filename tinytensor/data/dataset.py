@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import numpy as np
 
 from tinytensor import _kernels
-from tinytensor.data.transforms import Transform, transformed
 from tinytensor.random import Generator, randint, randperm
 from tinytensor.tensor import Tensor, check_dtype, get_default_dtype
 
@@ -132,6 +131,8 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         """Images and labels at `indices`; the transform draws from `generator` (default: manual_seed's)."""
         x = Tensor._new(_kernels.gather_rows(self.images, indices, self.dtype, self.scale, self.shift))
         if self.transform is not None:
+            from tinytensor.data.transforms import transformed  # loaded by programs that have one
+
             x = transformed(self.transform, x, generator)
         return [x, Tensor._new(_kernels.owned(self.labels.take(indices)))]
 
@@ -225,8 +226,12 @@ def generator_of(key: int, number: int) -> Generator:
 
 def check_transform(transform: Any, shape: tuple[int, ...], name: str) -> None:
     """TypeError for what cannot be called, ValueError for a transform of images that are none."""
-    if transform is not None and not callable(transform):
+    if transform is None:
+        return
+    if not callable(transform):
         raise TypeError(f"{name}: transform must be callable, got {type(transform).__name__}")
+    from tinytensor.data.transforms import Transform
+
     if isinstance(transform, Transform) and len(shape) not in (3, 4):
         raise ValueError(f"{name}: {transform!r} needs images (N, H, W) or (N, C, H, W), got {shape}: reshape them")
 

@@ -47,7 +47,10 @@ class Transform:
         raise NotImplementedError(f"{type(self).__name__} must define _apply(x, generator)")
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
+        import inspect  # loaded by who asks
+
+        names = [name for name in inspect.signature(type(self)).parameters if hasattr(self, name)]
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"{type(self).__name__}({shown})"
 
 
@@ -76,7 +79,7 @@ def _checked(images: Tensor, name: str) -> NDArray[Any]:
 
 def _symmetric(value: float | Sequence[float], name: str, what: str) -> Range:
     """(-v, v) of a number v >= 0; (low, high) as given."""
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, np.number)):
         low, high = -float(value), float(value)
     else:
         low, high = _two(value, name, what)
@@ -110,6 +113,8 @@ class RandomDistortion(Transform):
     outside an image; for normalised images that of their background. `RandomDistortion(15, (0.1, 0.1), (0.85, 1.15), alpha=34)`
     suits digits of 28 x 28. ValueError for ranges that are none."""
 
+    _clockwise = 1
+
     def __init__(
         self,
         degrees: float | Sequence[float] = 0.0,
@@ -138,7 +143,7 @@ class RandomDistortion(Transform):
 
     @staticmethod
     def _shears(shear: float | Sequence[float], name: str) -> tuple[Range, Range]:
-        if not isinstance(shear, (int, float)) and len(shear) == 4:
+        if not isinstance(shear, (int, float, np.number)) and len(shear) == 4:
             both = _symmetric(shear[:2], name, "shear"), _symmetric(shear[2:], name, "shear")
         else:
             both = _symmetric(shear, name, "shear"), (0.0, 0.0)
@@ -168,7 +173,7 @@ class RandomDistortion(Transform):
         def radians(between: Range) -> Any:
             return drawn(between) * (math.pi / 180)
 
-        turn = radians(self.degrees)
+        turn = radians(self.degrees) * self._clockwise
         across, along = self.translate or (0.0, 0.0)
         right, down = drawn((-across * width, across * width)), drawn((-along * height, along * height))
         size = drawn(self.scale or (1.0, 1.0))
@@ -215,9 +220,10 @@ class RandomAffine(RandomDistortion):
 class RandomRotation(RandomDistortion):
     """Turn each image about its centre by an angle from (-degrees, degrees) or (low, high), counter-clockwise, bilinear."""
 
+    _clockwise = -1
+
     def __init__(self, degrees: float | Sequence[float], fill: float = 0.0) -> None:
-        low, high = _symmetric(degrees, "RandomRotation", "degrees")
-        super().__init__((-high, -low), fill=fill)
+        super().__init__(degrees, fill=fill)
 
 
 class ElasticTransform(RandomDistortion):
