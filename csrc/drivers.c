@@ -374,3 +374,39 @@ void tt_random(const tt_kernels *k, int kind, int dtype, uint64_t key, uint64_t 
     random_job j = {k, kind, dtype, key, offset, n, y, p0, p1};
     tt_parallel(random_range, &j, (n + STEP - 1) / STEP, tt_threads_for((double)n * 5));
 }
+
+/* ------------------------------------------------------------------------------------------------------------- images */
+typedef struct {
+    const tt_kernels *k;
+    int dtype;
+    const void *args;
+    char *scratch;
+} image_job;
+static void warp_part(void *ctx, int thread, int threads) {
+    const image_job *j = ctx;
+    const tt_warp_args *a = j->args;
+    const ptrdiff_t begin = a->images * thread / threads, end = a->images * (thread + 1) / threads;
+    if (begin < end) j->k->warp[j->dtype](a, begin, end, j->scratch + (size_t)thread * j->k->warp_scratch[j->dtype](a));
+}
+static void smooth_part(void *ctx, int thread, int threads) {
+    const image_job *j = ctx;
+    const tt_smooth_args *a = j->args;
+    const ptrdiff_t begin = a->planes * thread / threads, end = a->planes * (thread + 1) / threads;
+    if (begin < end) j->k->smooth[j->dtype](a, begin, end, j->scratch + (size_t)thread * j->k->smooth_scratch[j->dtype](a));
+}
+int tt_warp_threads(const tt_warp_args *a) {
+    const int threads = tt_threads_for((double)(a->images * a->channels) * (double)a->height * (double)a->width * 4);
+    return a->images < threads ? (int)a->images : threads;
+}
+int tt_smooth_threads(const tt_smooth_args *a) {
+    const int threads = tt_threads_for((double)a->planes * (double)a->height * (double)a->width * (1 + 0.1 * (double)a->radius));
+    return a->planes < threads ? (int)a->planes : threads;
+}
+void tt_warp(const tt_kernels *k, int dtype, const tt_warp_args *a, void *scratch, int threads) {
+    image_job j = {k, dtype, a, scratch};
+    tt_team(warp_part, &j, threads);
+}
+void tt_smooth(const tt_kernels *k, int dtype, const tt_smooth_args *a, void *scratch, int threads) {
+    image_job j = {k, dtype, a, scratch};
+    tt_team(smooth_part, &j, threads);
+}

@@ -66,4 +66,8 @@ const tt_kernels NAME2(TT_ISA) = {
     .gather_u8 = BOTH(gather_u8),
     .scatter_add = BOTH(scatter_add),
     .random = {[TT_UNIFORM] = BOTH(uniform), [TT_NORMAL] = BOTH(normal), [TT_KEEP] = BOTH(keep_mask)},
+    .warp = BOTH(warp),
+    .warp_scratch = BOTH(warp_scratch),
+    .smooth = BOTH(smooth),
+    .smooth_scratch = BOTH(smooth_scratch),
 };

@@ -80,6 +80,21 @@ typedef struct {
 enum { TT_SGD, TT_ADAM, TT_NADAM, TT_RADAM, TT_ADAMAX, TT_RMSPROP, TT_ADAGRAD, TT_ADADELTA, TT_LION, TT_LERP, TT_OPTIMS };
 typedef void (*tt_optim_fn)(const tt_param *p, ptrdiff_t begin, ptrdiff_t end, const tt_hyper *h);
 
+typedef struct {
+    ptrdiff_t images, channels, height, width;
+    const void *x;                        /* (images, channels, height, width) */
+    const double *matrix;                 /* (images, 2, 3): row and column read from, of (row, column, 1) written to */
+    const void *field;                    /* NULL, or (images, 2, height, width): added to them */
+    double fill;                          /* what lies outside an image */
+    void *y;
+} tt_warp_args;
+typedef struct {
+    ptrdiff_t planes, height, width, radius;
+    const void *x;                        /* (planes, height, width) */
+    const double *taps;                   /* (2 radius + 1) */
+    void *y;
+} tt_smooth_args;
+
 /* TT_UNIFORM in [p0, p1), TT_NORMAL (mean p0, deviation p1), TT_KEEP: 1 / (1 - p0) with probability 1 - p0, else 0 */
 enum { TT_UNIFORM, TT_NORMAL, TT_KEEP, TT_RANDOMS };
 typedef void (*tt_random_fn)(uint64_t key, uint64_t offset, ptrdiff_t begin, ptrdiff_t end, void *y, double p0, double p1);
@@ -104,6 +119,10 @@ typedef struct {
     void (*gather_u8[TT_DTYPES])(ptrdiff_t n, const uint8_t *x, void *y, double scale, double shift);
     void (*scatter_add[TT_DTYPES])(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y);
     tt_random_fn random[TT_RANDOMS][TT_DTYPES];
+    void (*warp[TT_DTYPES])(const tt_warp_args *a, ptrdiff_t begin, ptrdiff_t end, void *scratch);
+    size_t (*warp_scratch[TT_DTYPES])(const tt_warp_args *a);
+    void (*smooth[TT_DTYPES])(const tt_smooth_args *a, ptrdiff_t begin, ptrdiff_t end, void *scratch);
+    size_t (*smooth_scratch[TT_DTYPES])(const tt_smooth_args *a);
 } tt_kernels;
 
 /* ---- dispatch.c */
@@ -162,6 +181,11 @@ void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_
 void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x, const int64_t *index,
                     void *y, double scale, double shift);
 void tt_random(const tt_kernels *k, int kind, int dtype, uint64_t key, uint64_t offset, ptrdiff_t n, void *y, double p0, double p1);
+/* threads divide images (planes); scratch: that many bytes for each of so many threads */
+int tt_warp_threads(const tt_warp_args *a);
+int tt_smooth_threads(const tt_smooth_args *a);
+void tt_warp(const tt_kernels *k, int dtype, const tt_warp_args *a, void *scratch, int threads);
+void tt_smooth(const tt_kernels *k, int dtype, const tt_smooth_args *a, void *scratch, int threads);
 /* random.c: integers, the same on every CPU */
 void tt_philox(uint64_t key, uint64_t counter, uint32_t out[4]);
 void tt_randint(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t lo, uint64_t range, int64_t *y);

@@ -55,12 +55,26 @@ cdef extern from "tt.h" nogil:
     enum: TT_SGD, TT_ADAM, TT_NADAM, TT_RADAM, TT_ADAMAX, TT_RMSPROP, TT_ADAGRAD, TT_ADADELTA, TT_LION, TT_LERP
     ctypedef void (*tt_optim_fn)(const tt_param *p, ptrdiff_t begin, ptrdiff_t end, const tt_hyper *h)
     ctypedef void (*tt_scatter_fn)(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y)
+    ctypedef struct tt_warp_args:
+        ptrdiff_t images, channels, height, width
+        const void *x
+        const double *matrix
+        const void *field
+        double fill
+        void *y
+    ctypedef struct tt_smooth_args:
+        ptrdiff_t planes, height, width, radius
+        const void *x
+        const double *taps
+        void *y
     ctypedef struct tt_kernels:
         const char *name
         int fused
         tt_map_fn map[1][2]
         tt_optim_fn optim[1][2]
         tt_scatter_fn scatter_add[2]
+        size_t (*warp_scratch[2])(const tt_warp_args *a)
+        size_t (*smooth_scratch[2])(const tt_smooth_args *a)
     ctypedef struct tt_operand:
         const char *data
         const ptrdiff_t *stride
@@ -93,5 +107,9 @@ cdef extern from "tt.h" nogil:
     void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x,
                         const int64_t *index, void *y, double scale, double shift)
     void tt_random(const tt_kernels *k, int kind, int dtype, uint64_t key, uint64_t offset, ptrdiff_t n, void *y, double p0, double p1)
+    int tt_warp_threads(const tt_warp_args *a)
+    int tt_smooth_threads(const tt_smooth_args *a)
+    void tt_warp(const tt_kernels *k, int dtype, const tt_warp_args *a, void *scratch, int threads)
+    void tt_smooth(const tt_kernels *k, int dtype, const tt_smooth_args *a, void *scratch, int threads)
     void tt_randint(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t lo, uint64_t range, int64_t *y)
     void tt_randperm(uint64_t key, uint64_t offset, ptrdiff_t n, int64_t *y)

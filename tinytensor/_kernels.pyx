@@ -630,6 +630,9 @@ def randperm(Py_ssize_t n, uint64_t key, uint64_t offset):
     return out
 
 
+include "_images.pxi"
+
+
 # ---------------------------------------------------------------------------------------------------------- optimizers
 cdef void run_optim(int kind, int dtype, const tt_param *params, ptrdiff_t count, const tt_hyper *h) noexcept nogil:
     """A step over all of `params`, in place."""

@@ -15,6 +15,7 @@
 #include "optim.h"
 #include "gather.h"
 #include "random.h"
+#include "warp.h"
 #undef CAT2
 #undef CAT
 #undef F

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytensor import _kernels
 from tinytensor.creation import from_numpy
+from tinytensor.data.dataset import check_transform, generator_of, pass_key
 from tinytensor.random import Generator, randperm
 from tinytensor.tensor import Tensor
 
@@ -28,14 +29,16 @@ def batches(
     dtype: DTypeLike = np.float32,
     scale: float = 1 / 255,
     shift: float = 0.0,
+    transform: Callable[..., Any] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Go once through the data: yields `(x, y)` with x = images * scale + shift, `dtype` (B, ...), and y
     int64 (B,).
 
     `images` (N, ...) is uint8, float32 or float64, `labels` (N,) whole numbers. The order is drawn from
     `generator` (default: the one that `manual_seed` sets), or is the given one with `shuffle=False`. B is
-    `batch_size`, less in the last batch if N is no multiple of it. Raises ValueError for sizes that do not
-    fit, TypeError for other dtypes.
+    `batch_size`, less in the last batch if N is no multiple of it. `transform`, one of tinytensor.data.transforms or
+    any callable on a Tensor, makes x; what it draws is fixed by `generator` and the batch's number. Raises ValueError
+    for sizes that do not fit, TypeError for other dtypes.
     """
     x_source = np.ascontiguousarray(images.detach().numpy() if isinstance(images, Tensor) else images)
     y_source = np.asarray(labels.detach().numpy() if isinstance(labels, Tensor) else labels)
@@ -50,10 +53,16 @@ def batches(
         )
     if batch_size < 1:
         raise ValueError(f"batches: batch_size must be at least 1, got {batch_size}")
-    count = len(x_source)
+    check_transform(transform, x_source.shape, "batches")
+    count, key = len(x_source), 0 if transform is None else pass_key(generator)
     order = randperm(count, generator=generator).numpy() if shuffle else np.arange(count)
     y_source = y_source.astype(np.int64, copy=False)
-    return _gather(x_source, y_source, order, batch_size, np.dtype(dtype), scale, shift)
+    plain = _gather(x_source, y_source, order, batch_size, np.dtype(dtype), scale, shift)
+    if transform is None:
+        return plain
+    from tinytensor.data.transforms import transformed  # loaded by programs that have one
+
+    return ((transformed(transform, x, generator_of(key, i)), y) for i, (x, y) in enumerate(plain))
 
 
 def _gather(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from math import floor, isclose
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import numpy as np
 
 from tinytensor import _kernels
-from tinytensor.random import Generator, randperm
+from tinytensor.random import Generator, randint, randperm
 from tinytensor.tensor import Tensor, check_dtype, get_default_dtype
 
 if TYPE_CHECKING:
@@ -24,7 +24,20 @@ Indices: TypeAlias = "npt.NDArray[np.int64]"
 
 
 class Dataset(Generic[T_co]):
-    """Base class of data sets. Subclasses define `__getitem__(index)` and, to be shuffled or split, `__len__`."""
+    """Base class of data sets. Subclasses define `__getitem__(index)` and, to be shuffled or split, `__len__`.
+
+    One that draws random numbers sets `draws = True` and defines `sample(index, generator)`, and if it gives whole batches
+    `batch(indices, generator)`: a DataLoader then hands each batch a generator of its own, so that what is drawn depends
+    neither on threads nor on where an order is resumed."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether samples are drawn at random: False but where a subclass says otherwise."""
+        return False
+
+    def sample(self, index: Any, generator: Generator | None = None) -> T_co:
+        """The sample at `index`; one that draws takes its numbers from `generator` (default: manual_seed's)."""
+        return self[index]
 
     def __getitem__(self, index: Any) -> T_co:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__(index)")
@@ -66,7 +79,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     """Images (N, ...) of bytes or floats with whole-number labels (N,). A sample is (image * scale + shift, label), the image in
-    `dtype` (default: get_default_dtype()); a batch is gathered and scaled in one pass in C.
+    `dtype` (default: get_default_dtype()); a batch is gathered and scaled in one pass in C. transform: one of
+    tinytensor.data.transforms, or any callable on a Tensor, changes the scaled images, a batch (B, ...) at once.
 
     ValueError for sizes that do not fit, TypeError for other dtypes."""
 
@@ -77,6 +91,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         dtype: npt.DTypeLike | None = None,
         scale: float = 1 / 255,
         shift: float = 0.0,
+        transform: Callable[..., Any] | None = None,
     ) -> None:
         self.images = np.ascontiguousarray(images.detach().numpy() if isinstance(images, Tensor) else images)
         whole = np.asarray(labels.detach().numpy() if isinstance(labels, Tensor) else labels)
@@ -92,19 +107,34 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         self.labels = whole.astype(np.int64, copy=False)
         self.dtype = get_default_dtype() if dtype is None else check_dtype(dtype, "ImageDataset")
         self.scale, self.shift = float(scale), float(shift)
+        self.transform = transform
+        check_transform(transform, self.images.shape, "ImageDataset")
+
+    @property
+    def draws(self) -> bool:
+        """Whether there is a transform."""
+        return self.transform is not None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.sample(index)
+
+    def sample(self, index: int, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Image and label at `index`; the transform draws from `generator` (default: manual_seed's)."""
         i = range(len(self))[index]  # negative ones from the end, IndexError outside
-        x, y = self.batch(np.array([i]))
+        x, y = self.batch(np.array([i]), generator)
         return x[0], y[0]
 
-    def batch(self, indices: Indices) -> list[Tensor]:
-        """Images and labels at `indices`."""
-        x = _kernels.gather_rows(self.images, indices, self.dtype, self.scale, self.shift)
-        return [Tensor._new(x), Tensor._new(_kernels.owned(self.labels.take(indices)))]
+    def batch(self, indices: Indices, generator: Generator | None = None) -> list[Tensor]:
+        """Images and labels at `indices`; the transform draws from `generator` (default: manual_seed's)."""
+        x = Tensor._new(_kernels.gather_rows(self.images, indices, self.dtype, self.scale, self.shift))
+        if self.transform is not None:
+            from tinytensor.data.transforms import transformed  # loaded by programs that have one
+
+            x = transformed(self.transform, x, generator)
+        return [x, Tensor._new(_kernels.owned(self.labels.take(indices)))]
 
 
 class Subset(Dataset[T_co]):
@@ -120,12 +150,22 @@ class Subset(Dataset[T_co]):
     def __getitem__(self, index: Any) -> T_co:
         return self.dataset[self.indices[index]]
 
+    @property
+    def draws(self) -> bool:
+        """Whether the data set draws."""
+        return draws(self.dataset)
+
+    def sample(self, index: Any, generator: Generator | None = None) -> T_co:
+        """Sample `index` of these, as the data set draws it from `generator`."""
+        drawn: T_co = sample(self.dataset, self.indices[index], generator)
+        return drawn
+
     def __getattr__(self, name: str) -> Any:
         if name != "batch":
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         gather = self.dataset.batch  # type: ignore[attr-defined]  # AttributeError where it has none: then nor have we
         own = np.asarray(self.indices, np.int64)
-        return lambda indices: gather(own[indices])
+        return lambda indices, *generator: gather(own[indices], *generator)
 
 
 class ConcatDataset(Dataset[T_co]):
@@ -142,10 +182,58 @@ class ConcatDataset(Dataset[T_co]):
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
 
-    def __getitem__(self, index: int) -> T_co:
+    def _place(self, index: int) -> tuple[Dataset[T_co], int]:
         i = range(len(self))[index]
         which = bisect_right(self.cumulative_sizes, i)
-        return self.datasets[which][i - (self.cumulative_sizes[which - 1] if which else 0)]
+        return self.datasets[which], i - (self.cumulative_sizes[which - 1] if which else 0)
+
+    def __getitem__(self, index: int) -> T_co:
+        dataset, i = self._place(index)
+        return dataset[i]
+
+    @property
+    def draws(self) -> bool:
+        """Whether one of the data sets draws."""
+        return any(map(draws, self.datasets))
+
+    def sample(self, index: int, generator: Generator | None = None) -> T_co:
+        """Sample `index`, as its data set draws it from `generator`."""
+        drawn: T_co = sample(*self._place(index), generator)
+        return drawn
+
+
+def draws(dataset: Any) -> bool:
+    """Whether a data set (or what serves as one, such as a list) draws random numbers."""
+    return bool(getattr(dataset, "draws", False))
+
+
+def sample(dataset: Any, index: Any, generator: Generator | None) -> Any:
+    """dataset[index], drawn from `generator` by one that draws."""
+    return dataset.sample(index, generator) if draws(dataset) else dataset[index]
+
+
+def pass_key(source: Generator | None) -> int:
+    """What the batches of one pass draw with: itself drawn from `source` (default: manual_seed's), so that passes differ."""
+    return int(randint(0, 2**63 - 1, (1,), generator=source).item())
+
+
+def generator_of(key: int, number: int) -> Generator:
+    """The generator of batch `number` in the pass of `key`: 2^32 counters are its own."""
+    generator = Generator(key)
+    generator.take(number << 32)
+    return generator
+
+
+def check_transform(transform: Any, shape: tuple[int, ...], name: str) -> None:
+    """TypeError for what cannot be called, ValueError for a transform of images that are none."""
+    if transform is None:
+        return
+    if not callable(transform):
+        raise TypeError(f"{name}: transform must be callable, got {type(transform).__name__}")
+    from tinytensor.data.transforms import Transform
+
+    if isinstance(transform, Transform) and len(shape) not in (3, 4):
+        raise ValueError(f"{name}: {transform!r} needs images (N, H, W) or (N, C, H, W), got {shape}: reshape them")
 
 
 def length(dataset: Any) -> int:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from functools import partial
+from itertools import chain, count, islice, starmap
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from tinytensor import random
 from tinytensor.creation import tensor
-from tinytensor.data.dataset import Dataset, IterableDataset, length
+from tinytensor.data.dataset import Dataset, IterableDataset, draws, generator_of, length, pass_key, sample
 from tinytensor.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from tinytensor.ops.join import stack
 from tinytensor.random import Generator
@@ -79,7 +80,8 @@ class DataLoader(Generic[T_co]):
     place of shuffle (and batch_size). drop_last: leave a shorter last batch out. collate_fn makes a batch of a list of
     samples (default_collate). num_workers: threads that fetch and collate, prefetch_factor batches each ahead; the order is
     the same. worker_init_fn is called in each with its number. Where nothing collates and the data set has `batch(indices)`, as
-    TensorDataset and ImageDataset have, a batch is gathered at once.
+    TensorDataset and ImageDataset have, a batch is gathered at once. A data set that draws (an ImageDataset with a transform) gets
+    a generator for each batch, made of one number drawn before the order and the batch's place in it: num_workers changes no bit.
 
     An exception in a thread is raised where the batch would have come. `state_dict()` says where in which order the loader is;
     `load_state_dict` goes on there. ValueError for arguments that contradict each other.
@@ -144,6 +146,7 @@ class DataLoader(Generic[T_co]):
         self._start: dict[str, int] | None = None  # of the generator, before the order under way was drawn
         self._position = 0  # batches of it that came out
         self._resume = False
+        self._key = 0  # of the pass under way, where the data set draws
 
     def __len__(self) -> int:
         if isinstance(self.dataset, IterableDataset):
@@ -174,36 +177,46 @@ class DataLoader(Generic[T_co]):
         self._resume = self._start is not None
         self._source().set_state(state["generator"])
 
+    def _tasks(self) -> Iterator[tuple[Any, ...]]:
+        """What `_fetch` is called with in one pass: indices, and a generator where the data set draws."""
+        indices = self._indices()
+        if not draws(self.dataset):
+            return zip(indices)
+        return zip(indices, map(partial(generator_of, self._key), count(self._position)))
+
     def _indices(self) -> Iterator[Any]:
         """The indices (or lists of them) of one pass; the state of a pass begun is that before its order was drawn."""
         chosen = self.sampler if self.batch_sampler is None else self.batch_sampler
         source = self._source()
         if not self._resume:
             self._start, self._position = source.get_state(), 0
+            self._key = pass_key(source) if draws(self.dataset) else 0
             order = iter(chosen)
             return chain(list(islice(order, 1)), order)  # the first one is taken here: a sampler draws when it is asked
         self._resume = False
         assert self._start is not None
         now = source.get_state()
         source.set_state(self._start)
+        self._key = pass_key(source) if draws(self.dataset) else 0
         whole = list(chosen)
         source.set_state(now)
         return islice(iter(whole), self._position, None)
 
     # --- fetching ---------------------------------------------------------------------------------
-    def _fetch(self, chosen: Any) -> Any:
+    def _fetch(self, chosen: Any, *generator: Generator) -> Any:
         data: Any = self.dataset
+        own = generator[0] if generator else None
         if self.batch_sampler is None:
-            return (self.collate_fn or default_convert)(data[chosen])
+            return (self.collate_fn or default_convert)(sample(data, chosen, own))
         if self.collate_fn is None and hasattr(data, "batch"):
-            return data.batch(np.asarray(chosen, np.int64))
-        return (self.collate_fn or default_collate)([data[i] for i in chosen])
+            return data.batch(np.asarray(chosen, np.int64), *generator)
+        return (self.collate_fn or default_collate)([sample(data, i, own) for i in chosen])
 
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self.dataset, IterableDataset):
             return self._counted(self._streamed(self.dataset))
-        indices = self._indices()
-        return self._counted(map(self._fetch, indices) if self.num_workers == 0 else self._fetched_ahead(indices))
+        tasks = self._tasks()
+        return self._counted(starmap(self._fetch, tasks) if self.num_workers == 0 else self._fetched_ahead(tasks))
 
     def _counted(self, batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
@@ -226,7 +239,7 @@ class DataLoader(Generic[T_co]):
                 return
             yield (self.collate_fn or default_collate)(batch)
 
-    def _fetched_ahead(self, indices: Iterator[Any]) -> Iterator[Any]:
+    def _fetched_ahead(self, tasks: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
         from concurrent.futures import Future, ThreadPoolExecutor  # a third of what importing this package's data costs
 
         numbers = iter(range(self.num_workers))
@@ -241,12 +254,12 @@ class DataLoader(Generic[T_co]):
         pool = ThreadPoolExecutor(self.num_workers, "tinytensor-loader", begin)
         waiting: deque[Future[Any]] = deque()
         try:
-            for chosen in islice(indices, self.num_workers * self.prefetch_factor):
-                waiting.append(pool.submit(self._fetch, chosen))
+            for task in islice(tasks, self.num_workers * self.prefetch_factor):
+                waiting.append(pool.submit(self._fetch, *task))
             while waiting:
                 batch = waiting.popleft().result()
-                for chosen in islice(indices, 1):
-                    waiting.append(pool.submit(self._fetch, chosen))
+                for task in islice(tasks, 1):
+                    waiting.append(pool.submit(self._fetch, *task))
                 yield batch
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
