@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import zlib
@@ -35,6 +36,7 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> tuple[
     Raises OSError if the file cannot be opened, and ValueError, naming the file, if it is damaged, is no .npz file, lacks the
     arrays, or holds arrays whose rows do not match.
     """
+    import struct
     import zipfile
 
     name = str(path)
@@ -48,8 +50,12 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> tuple[
                 has = ", ".join(list(known)[:12]) or "nothing"
                 raise ValueError(f"expected the arrays {x} and {y}, or {', '.join(_PARTS)}; it holds {has}")
             arrays = [_read(archive, known[part], part) for part in wanted]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{name}: not a whole .npz file ({error})") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError(f"{name}: not a whole .npz file (it points to a place before its beginning)") from None
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     for i in range(0, len(arrays), 2):
@@ -61,20 +67,28 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> tuple[
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NDArray[Any]:
     """One array. Its memory is taken only after the size that its header promises has been compared with the file's."""
+    if entry.compress_type not in (0, 8):  # stored, deflated
+        raise ValueError(f"{name}: compression {entry.compress_type} of zip files, NumPy writes 0 and 8 only")
     if entry.file_size > entry.compress_size * _DEFLATE_LIMIT + _DEFLATE_LIMIT:
         raise ValueError(f"{name}: {entry.compress_size} bytes cannot unpack to {entry.file_size}")
     with archive.open(entry) as file:
-        version = npy.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"{name}: .npy version {version}, expected (1, 0) or (2, 0)")
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read_header(file)
+        try:
+            version = npy.read_magic(file)
+            if version not in ((1, 0), (2, 0)):
+                raise ValueError(f"version {version}, expected (1, 0) or (2, 0)")
+            shape, fortran, dtype = (
+                npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+            )
+        except zlib.error:
+            raise
+        except Exception as error:  # NumPy lets out what its parser of headers raises, SyntaxError and others
+            raise ValueError(f"{name}: not an .npy array ({' '.join(str(error).split()):.200})") from None
         if dtype.hasobject:
             raise ValueError(f"{name}: holds Python objects, which are not read: they could run code")
         if dtype.kind not in "biuf":
             raise ValueError(f"{name}: expected numbers, got {dtype}")
         size = math.prod(shape) * dtype.itemsize
-        if any(n < 0 for n in shape) or size > entry.file_size:
+        if any(not 0 <= n < 2**62 for n in shape) or size > entry.file_size:
             raise ValueError(
                 f"{name}: its header promises {shape} {dtype} = {size} bytes, the file holds {entry.file_size}"
             )

@@ -38,6 +38,8 @@ class Table:
     columns: dict[str, NDArray[Any]]
 
     def __init__(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+        if not columns:
+            raise ValueError("Table: expected at least one column")
         self.columns = {}
         for name, values in columns.items():
             if not isinstance(name, str):
@@ -112,7 +114,8 @@ def read_csv(
     try:
         return _read(_opener(Path(path)), delimiter, header, frozenset(missing))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: not UTF-8 text (byte {error.object[error.start]:02x}): save it as UTF-8") from None
+        line, byte = _not_utf8(Path(path)), error.object[error.start]
+        raise ValueError(f"{name}: line {line} is not UTF-8 text (byte {byte:02x}): save it as UTF-8") from None
     except (EOFError, zlib.error) as error:
         raise ValueError(f"{name}: damaged gzip data ({error})") from None
     except OSError as error:
@@ -136,6 +139,23 @@ def _opener(path: Path) -> Callable[[], io.TextIOBase]:
     import gzip
 
     return lambda: gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _not_utf8(path: Path) -> int:
+    """The first line that is not UTF-8."""
+    import gzip
+
+    with open(path, "rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else open(path, "rb") as file:
+        number = 0
+        for line in file:
+            number += 1
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                break
+    return number
 
 
 def _read(
@@ -214,7 +234,7 @@ def _rows(file: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]
             return
         except csv.Error as error:
             raise ValueError(f"line {reader.line_num}: {error} (is a quote not closed?)") from None
-        if row and not (len(row) == 1 and not row[0].strip()):
+        if len(row) > 1 or (row and (not row[0] or row[0].strip())):  # a lone "" is a row, blanks are none
             yield reader.line_num, [field.strip() for field in row]
 
 
