@@ -11,8 +11,11 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize(("name", "blocks"), [("autograd.md", 4), ("func.md", 5)])
-def test_a_page_runs_and_prints_what_it_says(name: str, blocks: int, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("name", "blocks"), [("autograd.md", 4), ("func.md", 5), ("data.md", 5)])
+def test_a_page_runs_and_prints_what_it_says(
+    name: str, blocks: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(DOCS.parent)  # pages name files of the repository
     page = DOCS / name
     names: dict[str, Any] = {"__name__": "page"}
     found = re.findall(r"^```(python|text)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)

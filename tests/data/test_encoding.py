@@ -107,6 +107,7 @@ def test_a_regression_there_and_back() -> None:
         ([7, 7, 7], None, "regression", None),
         ([0.5, 1, 0.5, 1], "classification", "classification", (0.5, 1)),
         ([3, 1, 2, 3, 1, 2, 1, 2, 3], "regression", "regression", None),
+        ([1e300, 1.0, 1e300], "classification", "classification", (1, 1e300)),
         ([-1, 1, 1], None, "classification", (-1, 1)),
     ],
 )
@@ -308,6 +309,7 @@ HOSTILE: dict[str, tuple[tuple[Any, ...], Any]] = {
     "no class": (("classes",), []),
     "classes mixed": (("classes",), ["a", 1]),
     "classes lists": (("classes",), [[1], [2]]),
+    "classes huge": (("classes",), [0, 10**400]),
     "classes bools": (("classes",), [False, True]),
     "classes infinite": (("classes",), [0, math.inf]),
     "classes many": (("classes",), list(range(1001))),

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tinytensor as tt
 from tinytensor.data import Table, read_csv
 
 MODULE = sys.modules["tinytensor.data.table"]
@@ -61,8 +62,8 @@ def test_spellings_of_one_table(write: Callable[[str | bytes], Path], case: str)
 
 
 def test_quoted_fields_hold_anything(write: Callable[[str | bytes], Path]) -> None:
-    table = read_csv(write('a,"b, or c"\n1,"one, two"\n2,"say ""hi"""\n3,"two\nlines"\n4,5" pipe\n'))
-    assert values(table)["b, or c"] == ["one, two", 'say "hi"', "two\nlines", '5" pipe']
+    table = read_csv(write('a,"b, or c"\n1,"one, two"\n2,"say ""hi"""\n3,"two\nlines"\n4,5" pipe\n5, "five, six"\n'))
+    assert values(table)["b, or c"] == ["one, two", 'say "hi"', "two\nlines", '5" pipe', "five, six"]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,11 @@ def test_a_number_may_stand_for_a_missing_value(write: Callable[[str | bytes], P
         column = table[name]
         absent = [v is None for v in column] if column.dtype == object else np.isnan(column).tolist()
         assert [i for i, v in enumerate(absent) if v] == [row]
+
+
+def test_one_text_is_no_sequence_of_marks(write: Callable[[str | bytes], Path]) -> None:
+    with pytest.raises(TypeError, match=r"such as \['NA'\], got one text"):
+        read_csv(write("a\n1\n"), missing="NA")
 
 
 def test_texts_that_come_late_keep_every_row(
@@ -235,6 +241,13 @@ def test_any_bytes_give_a_table_or_a_value_error(write: Callable[[str | bytes], 
         assert len(table) > 0 and table.names
 
 
+def test_names_of_the_package() -> None:
+    assert all(getattr(tt.data, name) for name in tt.data.__all__)
+    assert tt.data.read_csv is read_csv
+    with pytest.raises(AttributeError, match=r"tinytensor.data.* no attribute 'read_xml'"):
+        tt.data.read_xml  # noqa: B018
+
+
 def test_iris() -> None:
     table = read_csv(IRIS)
     assert (
@@ -265,6 +278,9 @@ def test_a_table_of_columns() -> None:
         table["other"]
     with pytest.raises(IndexError):
         table.rows([3])
+    for wrong in ([True, False, True], [0.0], [[0]]):
+        with pytest.raises(TypeError, match=r"Table.rows: expected a vector of whole numbers"):
+            table.rows(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from tinytensor.data.table import Table, _few, _number, is_text
+from tinytensor.data.table import Table, is_text, listed, read_number
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _MOST_CLASSES = 1000
 _FEW_NUMBERS = 20  # distinct whole numbers of a target that is taken for classes
 _MOST_COLUMNS = 100_000
 _LONGEST = 1000  # characters of a name, a category or a reason
+_MOST_INT = 2**53  # whole numbers up to it are the same in float64
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -104,7 +105,7 @@ class TableEncoding:
                 else:
                     columns.append(found)
         if not columns:
-            why = _few(f"{name!r}: {reason}" for name, reason in dropped.items()) or "there is none beside the target"
+            why = listed(f"{name!r}: {reason}" for name, reason in dropped.items()) or "there is none beside the target"
             raise ValueError(f"TableEncoding.fit: no column to learn from ({why})")
         classes: tuple[Label, ...] | None = None
         mean, std = 0.0, 1.0
@@ -138,7 +139,7 @@ class TableEncoding:
         absent = [column.name for column in self.columns if column.name not in table]
         if absent:
             raise ValueError(
-                f"TableEncoding.encode: no column {_few(map(repr, absent))} in a table of {_few(map(repr, table.names))}"
+                f"TableEncoding.encode: no column {listed(map(repr, absent))} in a table of {listed(map(repr, table.names))}"
             )
         features = np.zeros((len(table), len(self.feature_names)), np.float32)
         at = 0
@@ -170,7 +171,7 @@ class TableEncoding:
             row = int(np.argmax(indices < 0))
             raise ValueError(
                 f"TableEncoding.encode_target: row {row + 1} of {self.target!r} is {values[row]!r}, "
-                f"the classes are {_few(map(repr, self.classes))}"
+                f"the classes are {listed(map(repr, self.classes))}"
             )
         return indices
 
@@ -305,12 +306,9 @@ def _is_name(value: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    if type(value) not in (int, float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond float64
-        return False
+    if type(value) is int:
+        return abs(value) <= _MOST_INT
+    return type(value) is float and math.isfinite(value)
 
 
 def _is_scale(mean: Any, std: Any) -> bool:
@@ -320,7 +318,7 @@ def _is_scale(mean: Any, std: Any) -> bool:
 def _target(table: Table, target: str, where: str) -> NDArray[Any]:
     """The target's column, none of whose values is missing."""
     if target not in table:
-        raise ValueError(f"{where}: no column {target!r} for the target; there are {_few(map(repr, table.names))}")
+        raise ValueError(f"{where}: no column {target!r} for the target; there are {listed(map(repr, table.names))}")
     values = table[target]
     absent = np.flatnonzero(_absent(values))
     if len(absent):
@@ -431,13 +429,13 @@ def _finder(labels: Sequence[Label]) -> Callable[[Any], int]:
     """The place of a value among labels, -1 where it is none of them. Text that reads as a number and numbers meet by value, since a
     column "1", "2", "x" of the training rows may come as the numbers 1 and 2 later."""
     by_text = {label: i for i, label in enumerate(labels) if isinstance(label, str)}
-    by_number = {_number(str(label)): i for i, label in reversed(list(enumerate(labels))) if _reads(label)}
+    by_number = {read_number(str(label)): i for i, label in reversed(list(enumerate(labels))) if _reads(label)}
 
     def find(value: Any) -> int:
         if isinstance(value, str):
             if value in by_text or by_text or not _reads(value):
                 return by_text.get(value, -1)
-            value = _number(value)
+            value = read_number(value)
         return by_number.get(value, -1)
 
     return find
@@ -446,7 +444,7 @@ def _finder(labels: Sequence[Label]) -> Callable[[Any], int]:
 def _reads(value: Any) -> bool:
     """Whether a label is a number or reads as one."""
     try:
-        _number(str(value))
+        read_number(str(value))
     except ValueError:
         return False
     return True
@@ -469,4 +467,4 @@ def _classes(values: NDArray[Any], target: str) -> tuple[Label, ...]:
         )
     if any(isinstance(value, float) and not math.isfinite(value) for value in different):
         raise ValueError(f"TableEncoding.fit: the target {target!r} has infinite values")
-    return tuple(int(v) if isinstance(v, float) and v == int(v) else v for v in different)
+    return tuple(int(v) if isinstance(v, float) and v == int(v) and abs(v) <= _MOST_INT else v for v in different)

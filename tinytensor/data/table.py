@@ -48,7 +48,7 @@ class Table:
         sizes = {name: len(column) for name, column in self.columns.items()}
         if len(set(sizes.values())) != 1:
             raise ValueError(
-                f"Table: expected columns of one length, got {_few(f'{n!r}: {k}' for n, k in sizes.items())}"
+                f"Table: expected columns of one length, got {listed(f'{n!r}: {k}' for n, k in sizes.items())}"
             )
 
     @property
@@ -63,19 +63,24 @@ class Table:
         try:
             return self.columns[name]
         except KeyError:
-            raise KeyError(f"no column {name!r}; there are {_few(map(repr, self.columns))}") from None
+            raise KeyError(f"no column {name!r}; there are {listed(map(repr, self.columns))}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self.columns
 
     def rows(self, indices: Sequence[int] | NDArray[np.int64] | slice) -> Table:
-        """The rows at `indices`, in that order: `table.rows(order[:100])`. IndexError for rows that do not exist."""
-        index = indices if isinstance(indices, slice) else np.asarray(indices, np.int64)
+        """The rows at `indices`, in that order: `table.rows(order[:100])`. IndexError for rows that do not exist, TypeError for
+        indices that are no whole numbers."""
+        index = indices if isinstance(indices, slice) else np.asarray(indices)
+        if isinstance(index, np.ndarray):
+            if index.ndim != 1 or (index.dtype.kind not in "ui" and index.size):
+                raise TypeError(f"Table.rows: expected a vector of whole numbers, got {index.dtype} {index.shape}")
+            index = index.astype(np.int64)
         return Table({name: column[index] for name, column in self.columns.items()})
 
     def __repr__(self) -> str:
         kinds = (f"{name} ({'text' if is_text(column) else 'number'})" for name, column in self.columns.items())
-        return f"Table({len(self)} rows: {_few(kinds)})"
+        return f"Table({len(self)} rows: {listed(kinds)})"
 
 
 def is_text(column: NDArray[Any]) -> bool:
@@ -108,6 +113,8 @@ def read_csv(
         raise ValueError(
             f"read_csv: delimiter must be one character other than a quote or a line end, got {delimiter!r}"
         )
+    if isinstance(missing, str):
+        raise TypeError(f"read_csv: missing must be a sequence of texts, such as [{missing!r}], got one text")
     name = str(path)
     if not Path(path).exists():
         raise FileNotFoundError(f"{name}: no such file")
@@ -187,7 +194,7 @@ def _read(
     if columns is None:
         columns = _columns(opened, delimiter, header, names, missing, marked)
     if not len(columns[0]):
-        raise ValueError(f"no rows below the header (columns {_few(map(repr, names))})")
+        raise ValueError(f"no rows below the header (columns {listed(map(repr, names))})")
     return Table(dict(zip(names, columns)))
 
 
@@ -201,7 +208,7 @@ def _delimiter(file: io.TextIOBase) -> str:
         head.pop()  # may be cut
     found = []
     for candidate in _DELIMITERS:
-        reader = csv.reader(head, delimiter=candidate)
+        reader = csv.reader(head, delimiter=candidate, skipinitialspace=True)
         counts = []
         try:
             for row in reader:
@@ -226,16 +233,20 @@ def _rows(file: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]
     """Each row with the line on which it ends, its fields without blanks around them; empty lines are left out."""
     import csv
 
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    # a quote after ", " opens a field too; between blanks that divide fields there is nothing to skip
+    reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=delimiter != " ")
+    columns = 0
     while True:
         try:
-            row = next(reader)
+            row = [field.strip() for field in next(reader)]
         except StopIteration:
             return
         except csv.Error as error:
             raise ValueError(f"line {reader.line_num}: {error} (is a quote not closed?)") from None
-        if len(row) > 1 or (row and (not row[0] or row[0].strip())):  # a lone "" is a row, blanks are none
-            yield reader.line_num, [field.strip() for field in row]
+        if not row or (row == [""] and columns != 1):  # blanks; in a column of its own "" is a missing value
+            continue
+        columns = columns or len(row)
+        yield reader.line_num, row
 
 
 def _numbers(
@@ -286,7 +297,7 @@ def _columns(
                         continue
                     try:
                         if marked:
-                            columns[i].extend([_NAN if field in missing else _number(field) for field in fields])
+                            columns[i].extend([_NAN if field in missing else read_number(field) for field in fields])
                         else:
                             columns[i].extend(_floats(fields, missing))
                     except ValueError:
@@ -307,10 +318,10 @@ def _floats(fields: Sequence[str], missing: frozenset[str]) -> list[float]:
             return list(map(float, fields))
         except ValueError:
             pass
-    return [_NAN if field in missing else _number(field) for field in fields]
+    return [_NAN if field in missing else read_number(field) for field in fields]
 
 
-def _number(field: str) -> float:
+def read_number(field: str) -> float:
     """A number as files write it: Python's own 1_000 and digits of other scripts are text. ValueError for text."""
     if "_" in field or not field.isascii():
         raise ValueError
@@ -319,7 +330,7 @@ def _number(field: str) -> float:
 
 def _is_number(field: str) -> bool:
     try:
-        _number(field)
+        read_number(field)
     except ValueError:
         return False
     return True
@@ -360,7 +371,7 @@ def _objects(values: list[Any]) -> NDArray[Any]:
     return column
 
 
-def _few(items: Iterable[str]) -> str:
+def listed(items: Iterable[str]) -> str:
     """At most a dozen of them, for a message."""
     shown = list(islice(items, 13))
     return ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")
