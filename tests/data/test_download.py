@@ -237,6 +237,14 @@ def test_a_full_disk_leaves_nothing_and_keeps_the_old_file(
     assert len(server.seen) == 1  # another mirror would not help
 
 
+def test_a_server_that_says_nothing(server: _Server, target: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(DownloadError, match=r"cannot fetch file.gz from 127\.0\.0\.1:\d+ \(timed out\)$"),
+    ):
+        download([f"http://127.0.0.1:{silent.getsockname()[1]}/file.gz"], target, SHA256, timeout=0.02)
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -173,6 +173,21 @@ def test_a_constant_with_gaps_keeps_its_gaps() -> None:
     assert encoding.encode(table).tolist() == [[0, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]]
 
 
+@pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3, 1e100, -1e-100, 123456.789])
+@pytest.mark.parametrize("count", [3, 6, 7, 49, 93])
+def test_a_constant_is_one_whatever_its_mean_rounds_to(value: float, count: int) -> None:
+    table = Table({"x": [value] * count + [NAN], "y": ["a", *["b"] * count]})
+    assert TableEncoding.fit(table, "y").columns == (NumberColumn("x", value, 1.0, True),)
+
+
+def test_numbers_among_texts_are_read_where_they_stand_alone() -> None:
+    encoding = TableEncoding.fit(Table({"x": [1, 2, 4], "y": [0.5, 1, 2]}), "y")
+    mixed = Table({"x": ["2", None, "4", "many"], "y": ["1", "2", "0.5", "much"]}).rows([0, 1, 2])
+    plain = Table({"x": [2, NAN, 4], "y": [1, 2, 0.5]})
+    np.testing.assert_array_equal(encoding.encode(mixed), encoding.encode(plain))
+    np.testing.assert_array_equal(encoding.encode_target(mixed), encoding.encode_target(plain))
+
+
 def test_columns_that_are_left_out() -> None:
     n = 200
     table = Table(
@@ -218,7 +233,7 @@ def test_columns_that_are_left_out() -> None:
         ({"x": [1, 2, 4], "y": [1, math.inf, 1]}, "y", None, "'y' has an infinite value"),
         ({"x": [1, 2, 4], "y": [1, math.inf, 1]}, "y", "classification", "'y' has infinite values"),
         ({"x": [1e308, -1e308, 1], "y": [1, 2, 1]}, "y", None, "values of 'x' are too large"),
-        ({"x": [1e308, 1e308, 1], "y": [1, 2, 1]}, "y", None, "values of 'x' are too large"),
+        ({"x": [1.7e308, -1.7e308, -1.7e308], "y": [1, 2, 1]}, "y", None, "values of 'x' are too large"),
         ({"x": np.zeros(0), "y": np.zeros(0)}, "y", None, "the table has no rows"),
         ({"x": [1, 2], "y": ["a", "b" * 1001]}, "y", None, "1001 characters"),
         ({"x" * 1001: [1, 2], "y": ["a", "b"]}, "y", None, "names of columns must be texts of up to 1000"),
@@ -232,8 +247,11 @@ def test_what_cannot_be_fitted(columns: dict[str, Any], target: str, task: Any, 
 def test_what_cannot_be_encoded() -> None:
     classes = TableEncoding.fit(Table({"x": [1, 2, 4], "y": ["a", "b", "a"]}), "y")
     numbers = TableEncoding.fit(Table({"x": [1, 2, 4], "y": [0.5, 1, 2]}), "y")
-    with pytest.raises(ValueError, match="'x' must be numbers, got text such as 'many'"):
+    with pytest.raises(ValueError, match="'x' must be numbers, row 2 is the text 'many'"):
         classes.encode(Table({"x": ["1", "many"]}))
+    tiny = TableEncoding.fit(Table({"x": [0, 1e-100, 0], "y": ["a", "b", "a"]}), "y")
+    with pytest.raises(ValueError, match=r"row 1 of 'x' is 1e\+300, infinite or too large"):
+        tiny.encode(Table({"x": [1e300]}))
     for wrong in (math.inf, 1e300):
         with pytest.raises(ValueError, match=r"row 2 of 'x' is .*infinite or too large"):
             classes.encode(Table({"x": [1, wrong]}))
@@ -243,7 +261,7 @@ def test_what_cannot_be_encoded() -> None:
         classes.encode_target(Table({"y": ["a", "c"]}))
     with pytest.raises(ValueError, match="1 rows have no 'y'"):
         classes.encode_target(Table({"y": ["a", None]}))
-    with pytest.raises(ValueError, match="'y' must be numbers, got text such as 'a'"):
+    with pytest.raises(ValueError, match="'y' must be numbers, row 1 is the text 'a'"):
         numbers.encode_target(Table({"y": ["a"]}))
 
 

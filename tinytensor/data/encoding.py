@@ -158,13 +158,8 @@ class TableEncoding:
         """
         values = _target(table, self.target, "TableEncoding.encode_target")
         if self.classes is None:
-            if is_text(values):
-                raise ValueError(
-                    f"TableEncoding.encode_target: {self.target!r} must be numbers, got text such as {values[0]!r}"
-                )
-            scaled = (values - self.target_mean) / self.target_std
-            _check_range(self.target, values, scaled)
-            return scaled.astype(np.float32)[:, None]
+            numbers = _numeric(self.target, values)
+            return _scaled(self.target, numbers, self.target_mean, self.target_std).astype(np.float32)[:, None]
         find = _finder(self.classes)
         indices = np.array([find(value) for value in values.tolist()], np.int64)
         if (indices < 0).any():
@@ -377,42 +372,48 @@ def _mean_std(name: str, values: NDArray[Any]) -> tuple[float, float]:
             f"TableEncoding.fit: {name!r} has an infinite value ({values[row]}): remove it, or mark it as missing"
         )
     largest = float(np.abs(values).max())
+    if largest >= 1e150:  # its square is infinite
+        raise ValueError(f"TableEncoding.fit: the values of {name!r} are too large (up to {largest:g})")
+    if (values == values[0]).all():  # not left to the sums: the rounded mean may differ from what it is the mean of
+        return float(values[0]), 1.0
     if largest * largest * n < 2**62 and (values == np.rint(values)).all():  # pixels, counts: whole numbers, far faster
         whole = values.astype(np.int64)
         total, squares = int(whole.sum()), int((whole * whole).sum())
-        mean, variance = total / n, (n * squares - total * total) / (n * n)
-    else:
-        try:
-            mean = math.fsum(values.tolist()) / n
-            away = values - mean
-            variance = math.fsum((away * away).tolist()) / n if largest < 1e150 else math.inf
-        except OverflowError:
-            variance = math.inf
-        if not math.isfinite(variance):
-            raise ValueError(f"TableEncoding.fit: the values of {name!r} are too large (up to {largest:g})")
-    return mean, math.sqrt(variance) or 1.0
+        return total / n, math.sqrt((n * squares - total * total) / (n * n))
+    mean = math.fsum(values.tolist()) / n
+    away = values - mean
+    return mean, math.sqrt(math.fsum((away * away).tolist()) / n) or 1.0
 
 
 def _encode_numbers(column: NumberColumn, values: NDArray[Any], features: NDArray[np.float32], at: int) -> None:
-    if is_text(values):
-        shown = next(value for value in values if value is not None and not _reads(value))
-        raise ValueError(f"TableEncoding.encode: {column.name!r} must be numbers, got text such as {shown!r:.100}")
-    absent = np.isnan(values)
-    scaled = (values - column.mean) / column.std
-    scaled[absent] = 0.0
-    _check_range(column.name, values, scaled)
-    features[:, at] = scaled
+    numbers = _numeric(column.name, values)
+    absent = np.isnan(numbers)
+    features[:, at] = _scaled(column.name, np.where(absent, column.mean, numbers), column.mean, column.std)
     if column.missing:
         features[:, at + 1] = absent
 
 
-def _check_range(name: str, values: NDArray[Any], scaled: NDArray[Any]) -> None:
+def _numeric(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """A column as numbers; texts are read, as in rows whose neighbours' texts made the column one of text. ValueError for others."""
+    if not is_text(values):
+        return values
+    for row, value in enumerate(values.tolist()):
+        if value is not None and not _reads(value):
+            raise ValueError(f"TableEncoding: {name!r} must be numbers, row {row + 1} is the text {value!r:.100}")
+    return np.array([math.nan if value is None else read_number(value) for value in values.tolist()], np.float64)
+
+
+def _scaled(name: str, values: NDArray[Any], mean: float, std: float) -> NDArray[Any]:
+    """(value - mean) / std. ValueError where float32 cannot hold it."""
+    with np.errstate(over="ignore"):
+        scaled: NDArray[Any] = (values - mean) / std
     outside = ~(np.abs(scaled) <= _FLOAT32_MAX)
     if outside.any():
         row = int(np.argmax(outside))
         raise ValueError(
             f"TableEncoding: row {row + 1} of {name!r} is {values[row]}, infinite or too large for float32"
         )
+    return scaled
 
 
 def _encode_texts(column: CategoryColumn, values: NDArray[Any], features: NDArray[np.float32], at: int) -> None:
