@@ -1,6 +1,7 @@
-"""Data: data sets, samplers and loaders, IDX files, MNIST, and batches gathered and scaled in one pass."""
+"""Data: data sets, samplers and loaders; MNIST and its relatives, IDX, CSV and NPZ files; and batches gathered and scaled in one
+pass."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytensor.data.batches import batches
 from tinytensor.data.dataset import (
@@ -14,7 +15,7 @@ from tinytensor.data.dataset import (
 )
 from tinytensor.data.idx import IDXError, read_idx
 from tinytensor.data.loader import DataLoader, default_collate, default_convert
-from tinytensor.data.mnist import ImageData, mnist
+from tinytensor.data.mnist import FASHION_CLASSES, KMNIST_CLASSES, ImageData, fashion_mnist, kmnist, mnist
 from tinytensor.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -24,17 +25,31 @@ from tinytensor.data.sampler import (
     WeightedRandomSampler,
 )
 
-__all__ = [
-    "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "IDXError", "ImageData", "ImageDataset", "IterableDataset",
-    "RandomSampler", "Sampler", "SequentialSampler", "Subset", "SubsetRandomSampler", "TensorDataset", "WeightedRandomSampler",
-    "batches", "default_collate", "default_convert", "mnist", "random_split", "read_idx", "transforms",
-]  # fmt: skip
+if TYPE_CHECKING:
+    from tinytensor.data import transforms
+    from tinytensor.data.download import DownloadError
+    from tinytensor.data.encoding import TableEncoding
+    from tinytensor.data.npz import load_npz
+    from tinytensor.data.table import Table, read_csv
+
+_LATER = {
+    "DownloadError": "download", "Table": "table", "TableEncoding": "encoding", "load_npz": "npz", "read_csv": "table",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """`transforms`, imported when it is asked for: not every program pays for it."""
-    if name == "transforms":
+    """Tables and files from elsewhere, imported when they are asked for: not every program pays for them."""
+    if name in _LATER or name == "transforms":
         import importlib
 
-        return importlib.import_module(f"{__name__}.transforms")
+        module = importlib.import_module(f"{__name__}.{_LATER.get(name, name)}")
+        return module if name == "transforms" else getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "FASHION_CLASSES", "KMNIST_CLASSES", "BatchSampler", "ConcatDataset", "DataLoader", "Dataset", "DownloadError",
+    "IDXError", "ImageData", "ImageDataset", "IterableDataset", "RandomSampler", "Sampler", "SequentialSampler", "Subset",
+    "SubsetRandomSampler", "Table", "TableEncoding", "TensorDataset", "WeightedRandomSampler", "batches", "default_collate",
+    "default_convert", "fashion_mnist", "kmnist", "load_npz", "mnist", "random_split", "read_csv", "read_idx", "transforms",
+]  # fmt: skip
