@@ -11,8 +11,11 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize(("name", "blocks"), [("autograd.md", 4), ("func.md", 5)])
+@pytest.mark.parametrize(("name", "blocks"), [("autograd.md", 4), ("func.md", 5), ("sklearn.md", 3)])
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # a fit of few iterations has not converged
 def test_a_page_runs_and_prints_what_it_says(name: str, blocks: int, capsys: pytest.CaptureFixture[str]) -> None:
+    if name == "sklearn.md":
+        pytest.importorskip("sklearn")
     page = DOCS / name
     names: dict[str, Any] = {"__name__": "page"}
     found = re.findall(r"^```(python|text)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)

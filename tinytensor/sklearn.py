@@ -526,7 +526,8 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
                 )
             size = min(int(self.batch_size), count)
         best: list[list[NDArray[Any]]] | None = None
-        order = np.arange(count)
+        before = self.__dict__.pop("_order", None)  # partial_fit goes on shuffling what it shuffled, as fit does
+        order = before if incremental and before is not None and len(before) == count else np.arange(count)
         self.n_iter_ = 0
         try:
             for _ in range(1 if incremental else self.max_iter):
@@ -557,6 +558,8 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
                     )
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
+        if incremental and self.shuffle:
+            self._order = order
         if best is not None:
             self.coefs_, self.intercepts_ = best
 
@@ -657,8 +660,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]  # scik
     scikit-learn does, or "float32" or "float64". float32 takes half the memory and about half the time, and is enough for most
     data; X of uint8 is kept as it is and cast batch by batch. Sparse X is made dense batch by batch (whole by lbfgs).
 
-    What differs: `partial_fit` goes on in the stream of random_state, so that k calls on the same data are a fit of k iterations,
-    where scikit-learn begins the stream of an int anew in each; lbfgs is our own (strong Wolfe conditions) and makes other steps;
+    What differs: `partial_fit` goes on in the stream of random_state, so that k calls on the same data are a fit of k iterations
+    bit for bit, where scikit-learn begins the stream of an int anew in each; lbfgs is our own (strong Wolfe conditions) and makes other steps;
     a loss that is not finite ends the training at once. One class alone gives probabilities (n, 1).
 
     Threads: as many as the kernels use (OMP_NUM_THREADS, which joblib sets in its workers, tt.set_num_threads).
