@@ -65,5 +65,8 @@ const tt_kernels NAME2(TT_ISA) = {
         [TT_ADADELTA] = BOTH(adadelta_step), [TT_LION] = BOTH(lion_step), [TT_LERP] = BOTH(lerp_step)},
     .gather_u8 = BOTH(gather_u8),
     .scatter_add = BOTH(scatter_add),
+    .nonzeros = BOTH(nonzeros),
+    .sparse_rows = BOTH(sparse_rows),
+    .sparse_outer = BOTH(sparse_outer),
     .random = {[TT_UNIFORM] = BOTH(uniform), [TT_NORMAL] = BOTH(normal), [TT_KEEP] = BOTH(keep_mask)},
 };

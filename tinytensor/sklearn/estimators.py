@@ -1,7 +1,4 @@
-"""Multi-layer perceptrons as scikit-learn estimators: its names, meanings, random numbers and attributes, our kernels.
-
-Needs scikit-learn 1.6 or later: pip install 'tinytensor[sklearn]'. Nothing else in the package imports this file.
-"""
+"""The estimators: scikit-learn's parameters, attributes, random numbers and stopping."""
 
 from __future__ import annotations
 
@@ -30,16 +27,11 @@ except ImportError as e:
     ) from e
 
 from tinytensor import _kernels
-from tinytensor.creation import from_numpy
-from tinytensor.ops.activation import dropout as drop
 from tinytensor.ops.activation import softmax
-from tinytensor.ops.likelihood import binary_cross_entropy_with_logits
-from tinytensor.ops.loss import cross_entropy
-from tinytensor.ops.pointwise import add, div, exp, log, mul, sigmoid, square, sub
-from tinytensor.ops.product import ACTIVATIONS, linear, linear_activation
+from tinytensor.ops.pointwise import add, exp, log, mul, sigmoid, square
 from tinytensor.ops.reduction import sum as total_of
-from tinytensor.optim import LBFGS, SGD, Adam, AdamW, NAdam, Optimizer, RAdam
 from tinytensor.random import Generator
+from tinytensor.sklearn.training import ACTIVATIONS, Rows, Trainer, data_loss, forward, poisson_constants
 from tinytensor.tape import enable_grad, no_grad
 from tinytensor.tensor import Tensor
 
@@ -51,175 +43,10 @@ __all__ = ["MLPClassifier", "MLPRegressor"]
 Self = TypeVar("Self", bound="_Perceptron")
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-_ACTIVATIONS: dict[str, tuple[Any, ...] | None] = {
-    "identity": None,
-    "logistic": (ACTIVATIONS["sigmoid"],),
-    **{name: (ACTIVATIONS[name],) for name in ("tanh", "relu", "gelu", "silu", "selu")},
-    "elu": (ACTIVATIONS["elu"], 1.0),
-    "leaky_relu": (ACTIVATIONS["leaky_relu"], 0.01),
-    "softplus": (ACTIVATIONS["softplus"], 1.0, 20.0),
-}
-_ADAMS: dict[str, Callable[..., Optimizer]] = {"adam": Adam, "adamw": AdamW, "nadam": NAdam, "radam": RAdam}
 _SOLVERS = ("adam", "sgd", "lbfgs", "adamw", "nadam", "radam")
 _RATES = ("constant", "invscaling", "adaptive")
 _INPUTS = [np.float64, np.float32, np.uint8]  # dtypes of X that stay as they are; a batch is cast when it is gathered
 _CHUNK = 2048  # rows of a prediction at a time: a row's bits depend on no other row
-
-
-def _forward(
-    x: Any,
-    weights: Sequence[Any],
-    biases: Sequence[Any],
-    activation: str,
-    dropout: float = 0.0,
-    generator: Generator | None = None,
-) -> Any:
-    """The last layer's sums (B, outputs) of x (B, inputs), weights (out, in); an array of arrays, a Tensor of Tensors."""
-    act = _ACTIVATIONS[activation]
-    for w, b in zip(weights[:-1], biases[:-1]):
-        x = linear(x, w, b) if act is None else linear_activation(x, w, b, *act)
-        if dropout:
-            x = drop(x, dropout, generator=generator)
-    return linear(x, weights[-1], biases[-1])
-
-
-def _data_loss(out_activation: str, z: Any, target: Any, weight: Any, total: float) -> Tensor:
-    """Loss of a batch: each sample's, summed over its outputs, times its weight; their sum over `total`, that of the weights.
-
-    softmax: cross entropy, target (B,) of class numbers; logistic: binary cross entropy; identity: half the square; exp: half
-    Poisson's deviance but for what depends on the target alone. Those take targets (B, outputs).
-    """
-    if out_activation == "softmax":
-        if weight is None:
-            return cross_entropy(z, target)
-        losses: Any = cross_entropy(z, target, reduction="none")
-    else:
-        if out_activation == "logistic":
-            losses = binary_cross_entropy_with_logits(z, target, reduction="none")
-        elif out_activation == "identity":
-            losses = mul(square(sub(z, target)), 0.5)
-        else:
-            losses = sub(exp(z), mul(target, z))
-        weight = None if weight is None else weight[:, None]
-    return div(total_of(losses if weight is None else mul(losses, weight)), total)
-
-
-def _poisson_constants(target: Any) -> NDArray[Any]:
-    """t log t - t of each sample, summed over its outputs: what Poisson's deviance has besides."""
-    positive = np.where(target > 0, target, 1.0).astype(target.dtype)
-    return np.asarray(total_of(sub(mul(target, log(positive)), target), 1))
-
-
-class _Rows:
-    """The rows of X, dense or CSR, gathered as dense floats of one dtype."""
-
-    def __init__(self, X: Any, dtype: np.dtype[Any]) -> None:
-        self.sparse = issparse(X)
-        self.X: Any = X if self.sparse else np.ascontiguousarray(X)
-        self.dtype = dtype
-
-    def take(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """The rows at index, in order."""
-        if self.sparse:
-            return _kernels.owned(self.X[index].toarray().astype(self.dtype, copy=False))
-        return _kernels.gather_rows(self.X, index, self.dtype)
-
-    def between(self, start: int, end: int) -> NDArray[Any]:
-        """The rows from start to end, without a copy where they are what is asked for."""
-        part = self.X[start:end]
-        return np.asarray((part.toarray() if self.sparse else part).astype(self.dtype, copy=False))
-
-
-class _Trainer:
-    """Weights and biases as Tensors over the memory of `coefs` (in, out) and `intercepts`, and the optimizer that changes them."""
-
-    def __init__(self, estimator: _Perceptron, coefs: Sequence[Any], intercepts: Sequence[Any]) -> None:
-        self.coefs, self.intercepts = [_copied(c) for c in coefs], [_copied(b) for b in intercepts]
-        # (out, in) over memory in the order of coefs: as Linear keeps its weight
-        self.weights = [from_numpy(c.T).requires_grad_() for c in self.coefs]
-        self.biases = [from_numpy(b).requires_grad_() for b in self.intercepts]
-        self.optimizer = _make_optimizer(estimator, self.weights, self.biases)
-        self.solver, self.steps = estimator.solver, 0
-
-    def state(self) -> dict[str, Any]:
-        """What `load` takes: of arrays and numbers, to be pickled."""
-        whole = self.optimizer.state_dict()
-        state = {
-            i: {k: v.numpy().copy("K") if isinstance(v, Tensor) else v for k, v in entries.items()}
-            for i, entries in whole["state"].items()
-        }
-        return {"solver": self.solver, "steps": self.steps, "optimizer": {**whole, "state": state}}
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.steps = state["steps"]
-
-    def set_rate(self, rate: float) -> None:
-        """A new learning rate. SGD's buffers are rescaled so that the velocity, rate times buffer, goes on as it was."""
-        for group in self.optimizer.param_groups:
-            ratio = group["lr"] / rate
-            group["lr"] = rate
-            for p in group["params"]:
-                buffer = self.optimizer.state.get(p, {}).get("momentum_buffer")
-                if buffer is not None:
-                    with no_grad():
-                        buffer.mul_(ratio)
-
-    def step(self, estimator: _Perceptron, x: Any, target: Any, weight: Any, total: float) -> float:
-        """Learn one batch of weight `total`; returns its loss before that, without the penalty. ValueError if not finite."""
-        own = estimator
-        z = _forward(Tensor._new(x), self.weights, self.biases, own.activation, own.dropout, own._generator)
-        loss = _data_loss(own.out_activation_, z, target, weight, total)
-        value = float(loss.item())
-        if not math.isfinite(value):
-            raise ValueError(
-                f"Solver produced a loss of {value} in iteration {own.n_iter_ + 1}: scale the input data (StandardScaler), or "
-                f"lower learning_rate_init (it is {own.learning_rate_init})"
-            )
-        self.optimizer.zero_grad()  # here: an interrupted step may have left some
-        loss.backward()
-        self.steps += 1
-        decayed, rest = self.optimizer.param_groups
-        if own.solver != "adamw":
-            decayed["weight_decay"] = own.alpha / total
-        if own.solver == "adam":  # scikit-learn adds epsilon to the root before its bias is corrected
-            decayed["eps"] = rest["eps"] = own.epsilon / math.sqrt(1 - own.beta_2**self.steps)
-        self.optimizer.step()
-        return value
-
-    def penalty(self, estimator: _Perceptron, total: float) -> float:
-        """alpha / 2 times the squares of all weights, over `total`; 0 where the weights shrink by themselves (adamw)."""
-        if not estimator.alpha or estimator.solver == "adamw":
-            return 0.0
-        squares = [float(_kernels.reduce(_kernels.SUMSQ, c)) for c in self.coefs]
-        return 0.5 * estimator.alpha * math.fsum(squares) / total
-
-
-def _copied(a: Any) -> NDArray[Any]:
-    source = np.asarray(a)
-    copy = _kernels.empty(source.shape, source.dtype)
-    copy[...] = source
-    return copy
-
-
-def _make_optimizer(own: _Perceptron, weights: list[Tensor], biases: list[Tensor]) -> Optimizer:
-    """That of the solver; of two groups, as only weights decay."""
-    decay = own.alpha if own.solver == "adamw" else 0.0
-    groups = [{"params": weights, "weight_decay": decay}, {"params": biases, "weight_decay": 0.0}]
-    if own.solver == "sgd":
-        nesterov = own.nesterovs_momentum and own.momentum > 0
-        return SGD(groups, lr=own.learning_rate_init, momentum=own.momentum, nesterov=nesterov)
-    if own.solver == "lbfgs":
-        return LBFGS(
-            [*weights, *biases],
-            max_iter=own.max_iter,
-            max_eval=own.max_fun,
-            tolerance_grad=own.tol,
-            history_size=10,
-            line_search_fn="strong_wolfe",
-        )
-    betas = (own.beta_1, own.beta_2)
-    return _ADAMS[own.solver](groups, lr=own.learning_rate_init, betas=betas, eps=own.epsilon)
 
 
 def _stochastic_only(method: Method) -> Method:
@@ -260,7 +87,7 @@ def _one_of(*names: Any) -> tuple[Any, str]:
 _FLAG = (lambda v: isinstance(v, (bool, np.bool_)), "True or False")
 _COUNT = (_whole, "a whole number >= 1")
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "activation": _one_of(*_ACTIVATIONS),
+    "activation": _one_of(*ACTIVATIONS),
     "solver": _one_of(*_SOLVERS),
     "alpha": _number(0),
     "batch_size": (lambda v: v == "auto" if isinstance(v, str) else _whole(v), "'auto' or a whole number >= 1"),
@@ -335,7 +162,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
     validation_scores_: list[float] | None
     best_validation_score_: float | None
     _generator: Generator | None
-    _trainer: _Trainer
+    _trainer: Trainer
 
     # What an estimator adds: targets as the loss takes them, and how good predictions are.
 
@@ -409,7 +236,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         if self.dropout and self._generator is None:  # drawn only where it is needed: else the stream is scikit-learn's
             self._generator = Generator(int(self._random_state.randint(2**31 - 1)))
         self._prepare(incremental)
-        rows = _Rows(X, dtype)
+        rows = Rows(X, dtype, often=self.solver != "lbfgs")
         with enable_grad():
             if self.solver == "lbfgs":
                 self._fit_lbfgs(rows, targets, weight)
@@ -454,7 +281,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
             if all(a is b for a, b in zip(mine, [*self.coefs_, *self.intercepts_], strict=True)):
                 return
             saved = before.state()
-        self._trainer = _Trainer(self, self.coefs_, self.intercepts_)
+        self._trainer = Trainer(self, self.coefs_, self.intercepts_)
         if saved is not None and incremental and saved["solver"] == self.solver:
             self._trainer.load(saved)
         self.coefs_, self.intercepts_ = list(self._trainer.coefs), list(self._trainer.intercepts)
@@ -465,11 +292,11 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
             return loss / self.n_outputs_
         if self.out_activation_ != "exp":
             return loss
-        constants = _poisson_constants(target).tolist()
+        constants = poisson_constants(target).tolist()
         weights = [1.0] * len(constants) if weight is None else weight.tolist()
         return loss + math.fsum(w * c for w, c in zip(weights, constants)) / total
 
-    def _fit_lbfgs(self, rows: _Rows, targets: NDArray[Any], weight: Any) -> None:
+    def _fit_lbfgs(self, rows: Rows, targets: NDArray[Any], weight: Any) -> None:
         trainer = self._trainer
         count = len(targets)
         x = Tensor._new(_kernels.owned(np.ascontiguousarray(rows.between(0, count))))
@@ -478,8 +305,8 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            z = _forward(x, trainer.weights, trainer.biases, self.activation)
-            loss = _data_loss(self.out_activation_, z, targets, weight, total)
+            z = forward(x, trainer.weights, trainer.biases, self.activation)
+            loss = data_loss(self.out_activation_, z, targets, weight, total)
             for w in trainer.weights if self.alpha else ():
                 loss = add(loss, mul(total_of(square(w)), 0.5 * self.alpha / total))
             loss.backward()
@@ -488,8 +315,8 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         optimizer.step(closure)
         self.n_iter_ = int(optimizer.state[trainer.weights[0]]["n_iter"])
         with no_grad():
-            z = _forward(x, trainer.weights, trainer.biases, self.activation)
-            loss = float(_data_loss(self.out_activation_, z, targets, weight, total).item())
+            z = forward(x, trainer.weights, trainer.biases, self.activation)
+            loss = float(data_loss(self.out_activation_, z, targets, weight, total).item())
         self.loss_ = self._value(loss, targets, weight, total) + trainer.penalty(self, total)
         if self.n_iter_ >= self.max_iter:
             warnings.warn(
@@ -500,7 +327,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
 
-    def _fit_stochastic(self, rows: _Rows, y: Any, targets: NDArray[Any], weight: Any, incremental: bool) -> None:
+    def _fit_stochastic(self, rows: Rows, y: Any, targets: NDArray[Any], weight: Any, incremental: bool) -> None:
         self._begin_curves()
         train = np.arange(len(targets))
         held = None
@@ -563,7 +390,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         if best is not None:
             self.coefs_, self.intercepts_ = best
 
-    def _epoch(self, rows: _Rows, targets: NDArray[Any], weight: Any, order: NDArray[np.int64], size: int) -> float:
+    def _epoch(self, rows: Rows, targets: NDArray[Any], weight: Any, order: NDArray[np.int64], size: int) -> float:
         """Learn every sample once; returns the mean loss, penalty included."""
         trainer = self._trainer
         terms = []
@@ -579,7 +406,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
             terms.append((self._value(loss, target, w, total) + penalty) * len(index))
         return math.fsum(terms) / len(order)
 
-    def _note_progress(self, rows: _Rows, y: Any, weight: Any, held: NDArray[np.int64] | None) -> bool:
+    def _note_progress(self, rows: Rows, y: Any, weight: Any, held: NDArray[np.int64] | None) -> bool:
         """Count the epochs without progress; whether these weights are the best on the samples held back."""
         if held is None:
             assert self.best_loss_ is not None
@@ -590,7 +417,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
             return False
         assert self.validation_scores_ is not None and self.best_validation_score_ is not None
         with no_grad():
-            raw = np.concatenate([self._sums(rows.take(held[i : i + _CHUNK])) for i in range(0, len(held), _CHUNK)])
+            raw = np.concatenate([self._sums(rows.at(held[i : i + _CHUNK])) for i in range(0, len(held), _CHUNK)])
         score = self._score_of(raw, y[held], None if weight is None else weight[held])
         self.validation_scores_.append(score)
         if self.verbose:
@@ -621,13 +448,13 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         return stops
 
     def _sums(self, x: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(_forward(x, [np.asarray(c).T for c in self.coefs_], self.intercepts_, self.activation))
+        return np.asarray(forward(x, [np.asarray(c).T for c in self.coefs_], self.intercepts_, self.activation))
 
     def _raw(self, X: Any) -> NDArray[Any]:
         """The last layer's sums (n_samples, n_outputs) of what a user gave."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=_INPUTS, reset=False)
-        rows = _Rows(X, np.asarray(self.coefs_[0]).dtype)
+        rows = Rows(X, np.asarray(self.coefs_[0]).dtype)
         count = X.shape[0]
         parts = [self._sums(rows.between(i, min(i + _CHUNK, count))) for i in range(0, count, _CHUNK)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -658,7 +485,8 @@ class MLPClassifier(ClassifierMixin, _Perceptron):  # type: ignore[misc]  # scik
     decay: weights shrink by learning_rate_init * alpha a step), nadam and radam; `dropout`, the probability with which a hidden
     unit is dropped in training; `dtype`, in which it computes: None for float32 where X is float32 and float64 otherwise, as
     scikit-learn does, or "float32" or "float64". float32 takes half the memory and about half the time, and is enough for most
-    data; X of uint8 is kept as it is and cast batch by batch. Sparse X is made dense batch by batch (whole by lbfgs).
+    data. X of uint8 is kept as it is. Where fewer than 30 % of X are not zero (sparse X, pixels), the first layer skips the zeros,
+    but for lbfgs, with the same bits as without; other sparse X is made dense batch by batch, and whole by lbfgs.
 
     What differs: `partial_fit` goes on in the stream of random_state, so that k calls on the same data are a fit of k iterations
     bit for bit, where scikit-learn begins the stream of an int anew in each; lbfgs is our own (strong Wolfe conditions) and makes other steps;
