@@ -360,6 +360,47 @@ void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t wi
 typedef struct {
     const tt_kernels *k;
     int kind, dtype;
+    ptrdiff_t width;
+    const char *x;
+    int64_t *starts;
+    int32_t *column;
+    char *value;
+} nonzeros_job;
+static void nonzeros_range(void *ctx, ptrdiff_t begin, ptrdiff_t end) {
+    const nonzeros_job *j = ctx;
+    const ptrdiff_t size = j->dtype == TT_F32 ? 4 : 8, from = j->kind == 0 ? 1 : j->kind == 1 ? 4 : 8;
+    for (ptrdiff_t i = begin; i < end; i++) {
+        const char *x = j->x + i * j->width * from;
+        if (j->column)
+            j->k->nonzeros[j->dtype](j->kind, j->width, x, j->column + j->starts[i], j->value + j->starts[i] * size);
+        else
+            j->starts[i + 1] = j->k->nonzeros[j->dtype](j->kind, j->width, x, NULL, NULL);
+    }
+}
+void tt_nonzeros(const tt_kernels *k, int dtype, int kind, ptrdiff_t rows, ptrdiff_t width, const void *x, int64_t *starts,
+                 int32_t *column, void *value) {
+    nonzeros_job j = {k, kind, dtype, width, x, starts, column, value};
+    tt_parallel(nonzeros_range, &j, rows, tt_threads_for((double)rows * (double)width * (column ? 0.4 : 0.15)));
+}
+
+typedef struct {
+    void (*fn)(const tt_sparse_args *a, ptrdiff_t begin, ptrdiff_t end);
+    const tt_sparse_args *args;
+} sparse_job;
+static void sparse_range(void *ctx, ptrdiff_t begin, ptrdiff_t end) {
+    const sparse_job *j = ctx;
+    j->fn(j->args, begin, end);
+}
+void tt_sparse(const tt_kernels *k, int dtype, int outer, const tt_sparse_args *a) {
+    sparse_job j = {(outer ? k->sparse_outer : k->sparse_rows)[dtype], a};
+    double entries = 0;
+    for (ptrdiff_t i = 0; i < a->rows; i++) entries += (double)(a->to[i] - a->from[i]);
+    tt_parallel(sparse_range, &j, outer ? a->k : a->rows, tt_threads_for(entries * (double)a->n * (dtype == TT_F32 ? 0.05 : 0.1)));
+}
+
+typedef struct {
+    const tt_kernels *k;
+    int kind, dtype;
     uint64_t key, offset;
     ptrdiff_t n;
     void *y;

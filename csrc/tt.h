@@ -95,6 +95,14 @@ typedef struct {
     void *y;
 } tt_smooth_args;
 
+typedef struct {
+    ptrdiff_t rows, k, n;
+    const int64_t *from, *to;             /* (rows): where the entries of each row of A begin and end */
+    const int32_t *column;                /* of each entry, ascending in a row, below k */
+    const void *value, *b, *bias;
+    void *c;
+} tt_sparse_args;
+
 /* TT_UNIFORM in [p0, p1), TT_NORMAL (mean p0, deviation p1), TT_KEEP: 1 / (1 - p0) with probability 1 - p0, else 0 */
 enum { TT_UNIFORM, TT_NORMAL, TT_KEEP, TT_RANDOMS };
 typedef void (*tt_random_fn)(uint64_t key, uint64_t offset, ptrdiff_t begin, ptrdiff_t end, void *y, double p0, double p1);
@@ -118,6 +126,9 @@ typedef struct {
     tt_optim_fn optim[TT_OPTIMS][TT_DTYPES];
     void (*gather_u8[TT_DTYPES])(ptrdiff_t n, const uint8_t *x, void *y, double scale, double shift);
     void (*scatter_add[TT_DTYPES])(ptrdiff_t n, ptrdiff_t width, const int64_t *index, const void *x, void *y);
+    ptrdiff_t (*nonzeros[TT_DTYPES])(int kind, ptrdiff_t n, const void *x, int32_t *column, void *value);
+    void (*sparse_rows[TT_DTYPES])(const tt_sparse_args *a, ptrdiff_t begin, ptrdiff_t end);
+    void (*sparse_outer[TT_DTYPES])(const tt_sparse_args *a, ptrdiff_t begin, ptrdiff_t end);
     tt_random_fn random[TT_RANDOMS][TT_DTYPES];
     void (*warp[TT_DTYPES])(const tt_warp_args *a, ptrdiff_t begin, ptrdiff_t end, void *scratch);
     size_t (*warp_scratch[TT_DTYPES])(const tt_warp_args *a);
@@ -180,6 +191,10 @@ void tt_act_grad(const tt_kernels *k, int dtype, const tt_act_grad_args *a);
 void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h);
 void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x, const int64_t *index,
                     void *y, double scale, double shift);
+/* kernels/sparse.h. kind: 0, 1, 2 for x of bytes, floats, doubles; starts (rows + 1): without column, counts go to starts[1] on */
+void tt_nonzeros(const tt_kernels *k, int dtype, int kind, ptrdiff_t rows, ptrdiff_t width, const void *x, int64_t *starts,
+                 int32_t *column, void *value);
+void tt_sparse(const tt_kernels *k, int dtype, int outer, const tt_sparse_args *a);
 void tt_random(const tt_kernels *k, int kind, int dtype, uint64_t key, uint64_t offset, ptrdiff_t n, void *y, double p0, double p1);
 /* threads divide images (planes); scratch: that many bytes for each of so many threads */
 int tt_warp_threads(const tt_warp_args *a);

@@ -1,5 +1,5 @@
 # tt.h for Cython: what _kernels.pyx uses of it.
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "tt.h" nogil:
     enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_SUM, TT_DOT, TT_MAX, TT_MIN, TT_where, TT_add, TT_relu
@@ -75,6 +75,15 @@ cdef extern from "tt.h" nogil:
         tt_scatter_fn scatter_add[2]
         size_t (*warp_scratch[2])(const tt_warp_args *a)
         size_t (*smooth_scratch[2])(const tt_smooth_args *a)
+    ctypedef struct tt_sparse_args:
+        ptrdiff_t rows, k, n
+        const int64_t *from_ "from"
+        const int64_t *to
+        const int32_t *column
+        const void *value
+        const void *b
+        const void *bias
+        void *c
     ctypedef struct tt_operand:
         const char *data
         const ptrdiff_t *stride
@@ -106,6 +115,9 @@ cdef extern from "tt.h" nogil:
     void tt_optim(tt_optim_fn fn, const tt_param *params, ptrdiff_t count, const tt_hyper *h)
     void tt_gather_rows(const tt_kernels *k, int dtype, ptrdiff_t rows, ptrdiff_t width, const uint8_t *x,
                         const int64_t *index, void *y, double scale, double shift)
+    void tt_nonzeros(const tt_kernels *k, int dtype, int kind, ptrdiff_t rows, ptrdiff_t width, const void *x, int64_t *starts,
+                     int32_t *column, void *value)
+    void tt_sparse(const tt_kernels *k, int dtype, int outer, const tt_sparse_args *a)
     void tt_random(const tt_kernels *k, int kind, int dtype, uint64_t key, uint64_t offset, ptrdiff_t n, void *y, double p0, double p1)
     int tt_warp_threads(const tt_warp_args *a)
     int tt_smooth_threads(const tt_smooth_args *a)

@@ -10,7 +10,7 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.list cimport PyList_GET_ITEM
 from cpython.ref cimport Py_INCREF, PyObject, PyTypeObject
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memset
 from tt cimport *
@@ -598,6 +598,9 @@ def scatter_add(cnp.ndarray out not None, index, src):
         K.scatter_add[dtype](count, width, p, from_, y)
         tt_flush_end(state)
     return out
+
+
+include "_sparse.pxi"
 
 
 # -------------------------------------------------------------------------------------------------------------- random

@@ -14,6 +14,7 @@
 #include "matmul.h"
 #include "optim.h"
 #include "gather.h"
+#include "sparse.h"
 #include "random.h"
 #include "warp.h"
 #undef CAT2
