@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._tape import set_operators
+from .._tape import Composed, Op, set_operators
+from ..spelling import IN_PLACE
 from ..tensor import Tensor, check_dtype
 from . import (
     activation,
@@ -75,14 +76,26 @@ _ROOMS = {
     "adaptive_max_pool2d",
     linalg: "det slogdet logdet inverse pinverse cholesky matrix_power",
 }
-PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
+_public: dict[Any, Composed] = {}
+
+
+def public(function: Any, module: str = __name__) -> Any:
+    """A function as it is called from outside: an Op is itself, one composed of ops also takes PyTorch's spellings."""
+    if isinstance(function, Op):
+        return function
+    if function not in _public:
+        _public[function] = Composed(function, module)
+    return _public[function]
+
+
+PUBLIC: dict[str, Any] = {name: public(getattr(room, name)) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
-    pointwise.mul,
-    pointwise.sub,
-    pointwise.div,
-    pointwise.div,
+    PUBLIC["mul"],
+    PUBLIC["sub"],
+    PUBLIC["div"],
+    PUBLIC["div"],
 )
-PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointwise.abs, pointwise.neg
+PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = PUBLIC["clamp"], PUBLIC["abs"], PUBLIC["neg"]
 PUBLIC["fix"], PUBLIC["sgn"] = pointwise.trunc, pointwise.sign
 for _alias, _name in (
     ("greater", "gt"),
@@ -137,7 +150,15 @@ def _converter(name: str, dtype: Any) -> Any:
     return convert
 
 
+_TAKE_INPLACE = (
+    "relu leaky_relu elu selu silu dropout hardtanh relu6 hardsigmoid hardswish celu mish threshold rrelu dropout1d dropout2d "
+    "alpha_dropout"
+)
+
+
 def _attach() -> None:
+    for name in _TAKE_INPLACE.split():
+        IN_PLACE[name] = inplace.in_place_method(f"{name}_", PUBLIC[name], f"{name}(x)")
     for name, function in PUBLIC.items():
         if name not in _NOT_METHODS and not name.endswith("_loss"):
             setattr(Tensor, name, function)
