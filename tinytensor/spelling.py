@@ -37,7 +37,7 @@ _OWN = {
 
 def _meant(function: Any, name: str) -> str | None:
     """The parameter that a keyword means."""
-    known = (*function.parameters, getattr(function, "rest", None))
+    known: tuple[str | None, ...] = (*function.parameters, getattr(function, "rest", None))
     own = _OWN.get(function.__name__, {}).get(name) or _ANYWHERE.get(name, name)
     if own in known:
         return own

@@ -49,6 +49,51 @@ class Sequential(Module):
         self.add_module(str(len(self)), module)
         return self
 
+    def extend(self, sequential: Iterable[Module]) -> Sequential:
+        """Add modules at the end. Returns self."""
+        for module in sequential:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Sequential:
+        """Put a module before `index`, and name all by position. Returns self. TypeError for what is no Module, IndexError for
+        an index outside the length."""
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"index {index} is out of range for a Sequential of {len(self)} modules")
+        modules = list(self)
+        modules.insert(index, module)
+        self._modules = {str(i): module for i, module in enumerate(modules)}
+        return self
+
+    def pop(self, key: int) -> Module:
+        """Take a module out and return it."""
+        module = self[key]
+        del self[key]
+        return module
+
+    def __add__(self, other: Any) -> Sequential:
+        return Sequential(*self, *other) if isinstance(other, Sequential) else NotImplemented
+
+    def __iadd__(self, other: Any) -> Sequential:
+        return self.extend(list(other)) if isinstance(other, Sequential) else NotImplemented
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*(list(self) * self._times(times)))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        return self.extend(list(self) * (self._times(times) - 1))
+
+    def _times(self, times: int) -> int:
+        if not isinstance(times, int):
+            raise TypeError(f"a Sequential is repeated a whole number of times, got {type(times).__name__}")
+        if times < 1:
+            raise ValueError(f"a Sequential is repeated once or more, got {times}")
+        return times
+
     def _name_at(self, index: int) -> str:
         names = list(self._modules)
         try:

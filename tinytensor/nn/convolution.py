@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tinytensor.creation import empty
+from tinytensor.device import check_device
 from tinytensor.nn import functional as F
 from tinytensor.nn import init
 from tinytensor.nn.module import Module
@@ -44,16 +45,24 @@ class _Conv(Module):
         dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         dtype: Any = None,
+        device: Any = None,
         *,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        check_device(device)
         name = type(self).__name__
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
             )
+        if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
+            raise ValueError(
+                f"{name}: padding_mode must be 'zeros', 'reflect', 'replicate' or 'circular', got {padding_mode!r}"
+            )
+        self.padding_mode = padding_mode
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = _each(f"{name} kernel_size", kernel_size, self._n)
@@ -90,7 +99,23 @@ class _Conv(Module):
             text += f", dilation={self.dilation}"
         if self.groups != 1:
             text += f", groups={self.groups}"
-        return text if self.bias is not None else text + ", bias=False"
+        if self.bias is None:
+            text += ", bias=False"
+        return text if self.padding_mode == "zeros" else text + f", padding_mode={self.padding_mode}"
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
+        """The input with what its edges are continued by, and how many zeros are still to be added."""
+        self._check(x)
+        if self.padding_mode == "zeros" or self.padding == "valid":
+            return x, self.padding
+        sizes: list[int] = []
+        for i in reversed(range(self._n)):  # F.pad takes the last axis first
+            if isinstance(self.padding, str):
+                total = self.dilation[i] * (self.kernel_size[i] - 1)
+                sizes += [total // 2, total - total // 2]
+            else:
+                sizes += [self.padding[i]] * 2
+        return F.pad(x, sizes, mode=self.padding_mode), 0
 
 
 class Conv1d(_Conv):
@@ -102,8 +127,8 @@ class Conv1d(_Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the channels (N, out, L')."""
-        self._check(x)
-        return F.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._padded(x)
+        return F.conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2d(_Conv):
@@ -116,8 +141,8 @@ class Conv2d(_Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the channels (N, out, H', W')."""
-        self._check(x)
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._padded(x)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class _MaxPool(Module):
@@ -266,10 +291,12 @@ class Embedding(Module):
         embedding_dim: int,
         padding_idx: int | None = None,
         dtype: Any = None,
+        device: Any = None,
         *,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        check_device(device)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"Embedding: padding_idx={padding_idx} is outside the {num_embeddings} rows")
         self.num_embeddings = num_embeddings
@@ -288,6 +315,16 @@ class Embedding(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the vectors of x."""
         return F.embedding(x, self.weight, self.padding_idx)
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+        """A layer on vectors (num_embeddings, embedding_dim) that are there, and without a gradient if `freeze`."""
+        if embeddings.ndim != 2:
+            raise ValueError(f"Embedding.from_pretrained: expected a matrix of vectors, got {tuple(embeddings.shape)}")
+        rows, size = embeddings.shape
+        made = cls(rows, size, padding_idx, dtype=embeddings.dtype)
+        made.weight = Parameter(embeddings.detach(), requires_grad=not freeze)
+        return made
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"
