@@ -15,6 +15,8 @@ IN_PLACE: dict[str, Any] = {}
 _ANYWHERE = {"axis": "dim", "keepdims": "keepdim", "size": "shape"}
 _OWN = {
     "where": {"input": "x", "other": "y"},
+    "max": {"other": "dim"},
+    "min": {"other": "dim"},
     "pow": {"exponent": "y"},
     "float_power": {"exponent": "y"},
     "mm": {"mat2": "y"},

@@ -220,9 +220,6 @@ class Hardsigmoid(Module):
         y: Tensor = in_place(F.hardsigmoid, x) if self.inplace else F.hardsigmoid(x)
         return y
 
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
-
 
 class Hardswish(Module):
     """x times hardsigmoid(x) (Howard et al. 2019)."""
@@ -235,9 +232,6 @@ class Hardswish(Module):
         """Return hardswish(x); x itself, changed, if in place."""
         y: Tensor = in_place(F.hardswish, x) if self.inplace else F.hardswish(x)
         return y
-
-    def extra_repr(self) -> str:
-        return "inplace=True" if self.inplace else ""
 
 
 class Mish(Module):

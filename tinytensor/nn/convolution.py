@@ -202,9 +202,9 @@ class AvgPool1d(Module):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
+        self.kernel_size = _each("AvgPool1d kernel_size", kernel_size, 1)
+        self.stride = _each("AvgPool1d stride", kernel_size if stride is None else stride, 1)
+        self.padding = _each("AvgPool1d padding", padding, 1)
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
 
