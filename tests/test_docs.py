@@ -11,7 +11,7 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize(("name", "blocks"), [("autograd.md", 4), ("func.md", 5)])
+@pytest.mark.parametrize(("name", "blocks"), [("autograd.md", 4), ("func.md", 5), ("modules.md", 7)])
 def test_a_page_runs_and_prints_what_it_says(name: str, blocks: int, capsys: pytest.CaptureFixture[str]) -> None:
     page = DOCS / name
     names: dict[str, Any] = {"__name__": "page"}
