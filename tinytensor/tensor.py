@@ -113,6 +113,8 @@ class Tensor(_tape.TensorCore):
         """Number of elements."""
         return self._data.size
 
+    nelement, ndimension = numel, dim
+
     def element_size(self) -> int:
         """Bytes of one element."""
         return self._data.itemsize

@@ -97,6 +97,7 @@ PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] 
     PUBLIC["div"],
 )
 PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = PUBLIC["clamp"], PUBLIC["abs"], PUBLIC["neg"]
+PUBLIC["concatenate"] = PUBLIC["cat"]
 PUBLIC["fix"], PUBLIC["sgn"] = pointwise.trunc, pointwise.sign
 for _alias, _name in (
     ("greater", "gt"),
@@ -113,7 +114,7 @@ __all__ = ["PUBLIC", *PUBLIC]
 _NOT_METHODS = {
     "alpha_dropout", "atleast_1d", "atleast_2d", "atleast_3d", "batch_norm", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod", "cat", "celu",
-    "column_stack", "concat", "cosine_similarity", "cross_entropy", "cumulative_trapezoid", "dropout", "dropout1d",
+    "column_stack", "concat", "concatenate", "cosine_similarity", "cross_entropy", "cumulative_trapezoid", "dropout", "dropout1d",
     "dropout2d", "dstack", "einsum", "elu", "embedding", "gelu", "glu", "group_norm", "gumbel_softmax", "hardsigmoid",
     "hardswish", "hardtanh", "hstack", "instance_norm", "kl_div", "layer_norm", "leaky_relu", "linear", "logsigmoid",
     "maxout", "meshgrid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "relu6",
@@ -171,6 +172,17 @@ _TAKE_INPLACE = (
     "alpha_dropout"
 )
 
+_IN_PLACE_TOO = (
+    "sign floor ceil round trunc frac tan asin acos atan sinh cosh asinh acosh atanh log2 log10 exp2 erf erfc logit nan_to_num "
+    "clamp_min clamp_max lerp addcmul addcdiv addmm baddbmm fmod remainder floor_divide copysign hypot atan2 xlogy tril triu cumsum "
+    "cumprod"
+)
+
+
+def convert_type(self: Tensor, dtype: Any) -> Tensor:
+    """This tensor in another dtype (itself where it has it), as `to` gives it."""
+    return to(self, dtype)
+
 
 def _attach() -> None:
     for name in _TAKE_INPLACE.split():
@@ -194,16 +206,20 @@ def _attach() -> None:
     Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]
     for name, method in (*scattering.IN_PLACE.items(), *inplace.METHODS.items()):
         setattr(Tensor, name, method)
+    for name in _IN_PLACE_TOO.split():
+        setattr(Tensor, f"{name}_", inplace.in_place_method(f"{name}_", PUBLIC[name], f"{name}(x)"))
     for name, dtype in (
         ("float", "float32"),
         ("double", "float64"),
         ("long", "int64"),
+        ("int", "int64"),
         ("bool", "bool"),
         ("byte", "uint8"),
     ):
         setattr(Tensor, name, _converter(name, dtype))
     Tensor.to = to  # type: ignore[attr-defined]
     Tensor.type_as = to  # type: ignore[attr-defined]
+    Tensor.type = convert_type  # type: ignore[attr-defined]
     Tensor.where = where_method  # type: ignore[attr-defined]
     Tensor.T = property(shape.t)  # type: ignore[assignment]
     Tensor.mT = property(shape.matrix_transpose)  # type: ignore[assignment]
