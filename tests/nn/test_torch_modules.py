@@ -32,6 +32,8 @@ LAYERS: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[Any, ...]]] = [
     *[("Conv2d", (6, 2, 3), {"padding": (1, 2), "padding_mode": m}, T4) for m in ("reflect", "replicate", "circular")],
     ("Conv2d", (6, 2, (3, 2)), {"padding": "same", "padding_mode": "replicate"}, T4),
     ("Conv1d", (6, 2, 5), {"padding": 2, "padding_mode": "circular"}, T3),
+    ("ConvTranspose1d", (6, 4, 3), {"stride": 2, "bias": False}, T3),
+    ("ConvTranspose2d", (6, 4, 3, 2, 1, 1), {"groups": 2, "dilation": 2}, T4),
     ("MaxPool1d", (2,), {}, T3), ("MaxPool2d", (2,), {}, T4), ("MaxPool2d", (3,), {"stride": 2, "padding": 1, "ceil_mode": True}, T4),
     ("AvgPool1d", (2,), {}, T3), ("AvgPool2d", (3, 2, 1), {"count_include_pad": False}, T4), ("AvgPool2d", (2,), {"divisor_override": 3}, T4),
     ("AdaptiveAvgPool1d", (3,), {}, T3), ("AdaptiveAvgPool2d", ((3, None),), {}, T4),

@@ -16,7 +16,7 @@ from tinytensor.tape import no_grad
 from tinytensor.tensor import Tensor
 
 __all__ = [
-    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "Conv1d", "Conv2d", "Embedding", "MaxPool1d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Embedding", "MaxPool1d",
     "MaxPool2d",
 ]  # fmt: skip
 
@@ -33,6 +33,7 @@ def _each(name: str, value: Any, n: int) -> tuple[int, ...]:
 class _Conv(Module):
     weight: Parameter
     bias: Parameter | None
+    output_padding: tuple[int, ...]
     _n: int
 
     def __init__(
@@ -70,15 +71,18 @@ class _Conv(Module):
         self.padding = padding if isinstance(padding, str) else _each(f"{name} padding", padding, self._n)
         self.dilation = _each(f"{name} dilation", dilation, self._n)
         self.groups = groups
-        self.weight = Parameter(empty(out_channels, in_channels // groups, *self.kernel_size, dtype=dtype))
+        self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype))
         self.register_parameter("bias", Parameter(empty(out_channels, dtype=dtype)) if bias else None)
         self.reset_parameters(generator)
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
 
     def reset_parameters(self, generator: Generator | None = None) -> None:
         """Draw weight (Kaiming uniform, a = sqrt(5), as PyTorch does) and bias anew."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
         if self.bias is not None:
-            fan_in = self.in_channels // self.groups * math.prod(self.kernel_size)
+            fan_in = self.weight.shape[1] * math.prod(self.kernel_size)
             bound = 1 / math.sqrt(fan_in) if fan_in else 0
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
@@ -97,6 +101,8 @@ class _Conv(Module):
             text += f", padding={self.padding}"
         if self.dilation != (1,) * self._n:
             text += f", dilation={self.dilation}"
+        if any(getattr(self, "output_padding", ())):
+            text += f", output_padding={self.output_padding}"
         if self.groups != 1:
             text += f", groups={self.groups}"
         if self.bias is None:
@@ -143,6 +149,64 @@ class Conv2d(_Conv):
         """Return the channels (N, out, H', W')."""
         x, padding = self._padded(x)
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class _ConvTranspose(_Conv):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        output_padding: Sizes = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Sizes = 1,
+        padding_mode: str = "zeros",
+        dtype: Any = None,
+        device: Any = None,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        name = type(self).__name__
+        if padding_mode != "zeros":
+            raise ValueError(f"{name}: padding_mode must be 'zeros', got {padding_mode!r}")
+        if isinstance(padding, str):
+            raise ValueError(f"{name}: padding must be numbers, got {padding!r}")
+        self.__dict__["output_padding"] = _each(f"{name} output_padding", output_padding, self._n)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, device, generator=generator
+        )  # fmt: skip
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
+
+
+class ConvTranspose1d(_ConvTranspose):
+    """The transpose of Conv1d, as its gradient has it: (N, C, L) or (C, L) grows to (N, out, L'); weight (in, out / groups, K).
+
+    `output_padding` adds to the end of L', of the sizes that give L the one that is meant. ValueError as Conv1d."""
+
+    _n = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the channels (N, out, L')."""
+        self._check(x)
+        own: Any = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return F.conv_transpose1d(x, self.weight, self.bias, *own)
+
+
+class ConvTranspose2d(_ConvTranspose):
+    """The transpose of Conv2d: (N, C, H, W) or (C, H, W) grows to (N, out, H', W'); weight (in, out / groups, KH, KW)."""
+
+    _n = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the channels (N, out, H', W')."""
+        self._check(x)
+        own: Any = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return F.conv_transpose2d(x, self.weight, self.bias, *own)
 
 
 class _MaxPool(Module):
