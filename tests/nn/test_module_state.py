@@ -186,6 +186,15 @@ def test_inplace_changes_its_input_and_no_bit_of_a_gradient(kind: Any) -> None:
         kind(inplace=True)(start.clone().requires_grad_())
 
 
+def test_dropout_in_place_changes_nothing_in_evaluation() -> None:
+    x = tt.randn(4, requires_grad=True)
+    y = x.exp()
+    z = y * y
+    assert nn.Dropout(0.5, inplace=True).eval()(y) is y
+    z.sum().backward()  # y, which z keeps, was not changed
+    np.testing.assert_allclose(x.grad.numpy(), 2 * z.detach().numpy(), rtol=1e-6)
+
+
 def gradients(net: nn.Module, x: tt.Tensor) -> list[bytes]:
     net.zero_grad()
     y = net(x)
