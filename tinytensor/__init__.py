@@ -35,13 +35,17 @@ from .creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from .device import accelerator, backends, cuda, device
 from .interchange import from_dlpack, frombuffer
 from .ops.rearrange import broadcast_shapes
 from .random import Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
+from .sampling import bernoulli, multinomial, normal
 from .serialize import load, save
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .tape import no_grad as inference_mode
 from .tensor import Tensor, float32, float64, get_default_dtype, int64, set_default_dtype, uint8
 from .tensor import bool_ as bool
+from .tensor import float32 as float
 
 __version__ = "0.1.0"
 double, long = float64, int64
@@ -68,10 +72,10 @@ def __getattr__(name: str) -> Any:
 
 globals().update(ops.PUBLIC)
 __all__ = [
-    "Generator", "Tensor", "arange", "as_tensor", "autograd", "bool", "broadcast_shapes", "custom_vjp", "data", "detect_anomaly", "double", "empty",
-    "empty_like", "enable_grad", "eye", "float32", "float64", "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "func",
-    "get_default_dtype", "get_num_threads", "initial_seed", "int64", "is_anomaly_enabled", "is_grad_enabled", "is_tensor", "linalg", "linspace",
-    "load", "logspace", "long", "manual_seed", "metrics", "nn", "no_grad", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
+    "Generator", "Tensor", "accelerator", "arange", "as_tensor", "autograd", "backends", "bernoulli", "bool", "broadcast_shapes", "cuda", "custom_vjp", "data", "detect_anomaly", "device", "double", "empty",
+    "empty_like", "enable_grad", "eye", "float", "float32", "float64", "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "func",
+    "get_default_dtype", "get_num_threads", "inference_mode", "initial_seed", "int64", "is_anomaly_enabled", "is_grad_enabled", "is_tensor", "linalg", "linspace",
+    "load", "logspace", "long", "manual_seed", "metrics", "multinomial", "nn", "no_grad", "normal", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
     "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_detect_anomaly", "set_flush_denormal", "set_grad_enabled",
     "set_num_threads", "show_config", "tensor", "testing", "threads", "tril_indices", "triu_indices", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
 ]  # fmt: skip

@@ -100,13 +100,87 @@ cdef class Op:
     def __repr__(self):
         return f"<op {self.__name__}>"
 
+    def __reduce__(self):
+        return self.__name__  # pickled and copied as a function is: by name
+
+
+@cython.final
+cdef class Composed:
+    """A public function made of ops, called as it is; keywords that it does not know may be PyTorch's, as an Op's may."""
+
+    cdef void *vectorcall
+    cdef object __weakref__
+    cdef dict __dict__  # __name__, __doc__ and so on, as the function's
+    cdef readonly object function
+    cdef readonly tuple parameters
+    cdef readonly object rest  # the name of *rest
+    cdef frozenset known
+
+    def __init__(self, function, str module):
+        code = function.__code__
+        self.vectorcall = <void *>call_composed
+        self.function = self.__wrapped__ = function
+        self.__name__ = self.__qualname__ = function.__name__
+        self.__doc__, self.__module__, self.__annotations__ = function.__doc__, module, function.__annotations__
+        count = code.co_argcount + code.co_kwonlyargcount
+        self.parameters = code.co_varnames[:count]
+        self.known = frozenset(self.parameters)
+        self.rest = code.co_varnames[count] if code.co_flags & 4 else None
+
+    def __get__(self, instance, owner):
+        return self if instance is None else PyMethod_New(self, instance)
+
+    def __repr__(self):
+        return f"<function {self.__name__}>"
+
+    def __reduce__(self):
+        from .ops import public
+
+        return public, (self.function, self.__module__)
+
+
+def set_respell(function):
+    """Tell what puts right the spelling of calls that do not fit."""
+    global respell
+    respell = function
+
 
 def _set_call():
     cdef Op o = Op.__new__(Op)
+    cdef Composed c = Composed.__new__(Composed)
     call_by_vector(<PyTypeObject *>Op, <char *>&o.vectorcall - <char *><PyObject *>o)
+    call_by_vector(<PyTypeObject *>Composed, <char *>&c.vectorcall - <char *><PyObject *>c)
 
 
 _set_call()
+
+
+cdef object call_composed(object callable, PyObject **args, size_t nargsf, PyObject *names):
+    cdef Composed f = <Composed>callable
+    cdef PyObject *result
+    if names != NULL:
+        for name in <tuple><object>names:
+            if name not in f.known:
+                return call_otherwise(f, f.function, args, PyVectorcall_NARGS(nargsf), names)
+    result = call_plainly(f.function, args, nargsf, names)
+    if result == NULL:
+        name_culprit(f, args, PyVectorcall_NARGS(nargsf))
+    return owned_result(result)
+
+
+cdef int name_culprit(Composed f, PyObject **args, Py_ssize_t n) except -1:
+    """The error under way, or a TypeError where it is that an argument is no tensor at all."""
+    cdef Py_ssize_t i
+    try:
+        reraise()
+    except AttributeError as error:
+        for i in range(n):
+            if error.obj is <object>args[i] and not isinstance(<object>args[i], (TensorCore, ndarray)):
+                which = f.parameters[i] if i < len(f.parameters) else f.rest
+                raise TypeError(
+                    f"{f.__name__}: expected {which} as a Tensor or an ndarray, got {type(<object>args[i]).__name__}; use tt.tensor"
+                ) from None
+        raise
 
 
 cdef object call_op(object callable, PyObject **args, size_t nargsf, PyObject *names):
@@ -115,8 +189,20 @@ cdef object call_op(object callable, PyObject **args, size_t nargsf, PyObject *n
     cdef PyObject *given[MOST]
     if names == NULL and n == op.count == op.positional:
         return apply(op, args)
-    bind(op, args, n, names, given)
+    if not bind(op, args, n, names, given):
+        return call_otherwise(op, op.forward, args, n, names)
     return apply(op, given)
+
+
+cdef object call_otherwise(object callable, object function, PyObject **args, Py_ssize_t n, PyObject *names):
+    """A call that does not fit as it is written: with PyTorch's and NumPy's other spellings put right, or Python's own error."""
+    cdef Py_ssize_t i
+    cdef tuple given = tuple([<object>args[i] for i in range(n)])
+    cdef dict named = {} if names == NULL else {name: <object>args[n + i] for i, name in enumerate(<tuple><object>names)}
+    cdef object put_right = None if respell is None else respell(callable, given, named)
+    if put_right is not None:
+        return put_right[0](*put_right[1], **put_right[2])
+    return function(*given, **named)  # raises
 
 
 cdef object call_pair(Op op, object x, object y):
@@ -126,8 +212,8 @@ cdef object call_pair(Op op, object x, object y):
     return apply(op, given)
 
 
-cdef int bind(Op op, PyObject **args, Py_ssize_t n, PyObject *names, PyObject **given) except -1:
-    """Arguments, by position and by name, and defaults, each to its parameter."""
+cdef bint bind(Op op, PyObject **args, Py_ssize_t n, PyObject *names, PyObject **given):
+    """Arguments, by position and by name, and defaults, each to its parameter; whether they fit."""
     cdef Py_ssize_t i, j, k
     cdef bint right = n <= op.positional
     for i in range(op.count):
@@ -148,10 +234,7 @@ cdef int bind(Op op, PyObject **args, Py_ssize_t n, PyObject *names, PyObject **
                 right = False
             else:
                 given[i] = PyTuple_GET_ITEM(<tuple>default, 0)
-    if not right:
-        PyObject_Vectorcall(op.forward, args, n, names)  # raises Python's own error
-        raise TypeError(f"{op.__name__}: wrong arguments")
-    return 0
+    return right
 
 
 cdef object apply(Op op, PyObject **given):

@@ -64,6 +64,8 @@ cdef extern from *:
         t->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
         PyType_Modified(t);
     }
+    static PyObject *reraise(void) { return NULL; }
+    static PyObject *owned_result(PyObject *result) { return result; }
     """
     int grad_off, anomaly, in_rule
     PyObject *frame_now()
@@ -74,11 +76,14 @@ cdef extern from *:
     object make(object kind, tuple none)
     int buffer_of(object array, Py_buffer *view, int flags) except -1
     void call_by_vector(PyTypeObject *t, Py_ssize_t offset)
+    object reraise()
+    object owned_result(PyObject *result)
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
     object PyObject_Vectorcall(object callable, PyObject **args, size_t nargsf, PyObject *names)
+    PyObject *call_plainly "PyObject_Vectorcall"(object callable, PyObject **args, size_t nargsf, PyObject *names)
     object PyMethod_New(object function, object instance)
 
 cdef extern from "pythread.h" nogil:
@@ -105,6 +110,7 @@ cdef int ADD_KERNEL = _kernels.OPS["add"]
 cdef frozenset OWN = frozenset(("tinytensor", "tinytensor.ops", "tinytensor.nn", "tinytensor.optim"))  # whose lines are not the user's
 cdef object ndarray = np.ndarray
 cdef object TENSOR = None  # the class of what ops give
+cdef object respell = None  # what puts right the spelling of a call that does not fit
 cdef object THEIRS = None  # the code object last seen that is not ours
 cdef Py_ssize_t last_number = 0
 cdef bint warned = False  # of a running sum

@@ -1,4 +1,4 @@
-"""New tensors."""
+"""New tensors. `device` may be told, and is the CPU."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import _kernels
+from .device import check_device
 from .random import size_of
 from .tensor import Tensor, as_supported, check_dtype, get_default_dtype
 
@@ -24,12 +25,14 @@ def _plain(data: Any) -> Any:
     return [_plain(d) for d in data] if isinstance(data, (list, tuple)) else data
 
 
-def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
     """A new tensor with a copy of data: numbers, nested lists, arrays or Tensors.
 
     Python floats get the default dtype, ints int64; arrays keep theirs (int32 and smaller become int64). ValueError for lists
     of uneven length, TypeError for dtypes that are not supported.
     """
+    if device is not None:
+        check_device(device)
     typed = isinstance(data, (np.ndarray, np.generic, Tensor))
     try:
         a = np.asarray(_plain(data))
@@ -50,8 +53,10 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     return _finished(out, requires_grad)
 
 
-def as_tensor(data: Any, dtype: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """data as a Tensor: itself, sharing an array's memory where its dtype fits, or a copy."""
+    if device is not None:
+        check_device(device)
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == np.dtype(dtype) else data.to(dtype)
     if isinstance(data, np.ndarray):
@@ -77,23 +82,31 @@ def _new(shape: tuple[int, ...], dtype: Any, what: str) -> Any:
     return _kernels.empty(shape, get_default_dtype() if dtype is None else check_dtype(dtype, what))
 
 
-def empty(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Memory as it comes."""
+    if device is not None:
+        check_device(device)
     return _finished(_new(size_of(size), dtype, "empty"), requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All 0."""
+    if device is not None:
+        check_device(device)
     return full(size_of(size), 0, dtype=dtype or get_default_dtype(), requires_grad=requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All 1."""
+    if device is not None:
+        check_device(device)
     return full(size_of(size), 1, dtype=dtype or get_default_dtype(), requires_grad=requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All fill_value; its kind decides the dtype where none is told."""
+    if device is not None:
+        check_device(device)
     if isinstance(fill_value, (str, bytes)):
         raise TypeError(f"full: expected a number as fill_value, got {fill_value!r}")
     if dtype is None:
@@ -110,9 +123,17 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool =
 
 
 def arange(
-    start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, requires_grad: bool = False
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, ... below end: int64 for ints, else the default dtype. ValueError for a step that leads nowhere."""
+    if device is not None:
+        check_device(device)
     if end is None:
         start, end = 0, start
     if step == 0 or (end - start) / step < 0:
@@ -124,8 +145,12 @@ def arange(
     return _finished(a.astype(d), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """`steps` numbers from start to end, both included."""
+    if device is not None:
+        check_device(device)
     if steps < 0:
         raise ValueError(f"linspace: expected steps >= 0, got {steps}")
     d = get_default_dtype() if dtype is None else check_dtype(dtype, "linspace")
@@ -133,9 +158,18 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, require
 
 
 def logspace(
-    start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None, requires_grad: bool = False
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers from base^start to base^end, both included, their logarithms evenly spaced."""
+    if device is not None:
+        check_device(device)
     if steps < 0:
         raise ValueError(f"logspace: expected steps >= 0, got {steps}")
     d = get_default_dtype() if dtype is None else check_dtype(dtype, "logspace")
@@ -153,8 +187,10 @@ def triu_indices(row: int, col: int, offset: int = 0) -> Tensor:
     return _finished(np.array(np.triu_indices(row, offset, col), np.int64), False)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal of (n, m)."""
+    if device is not None:
+        check_device(device)
     if n < 0 or (m or 0) < 0:
         raise ValueError(f"eye: expected sizes >= 0, got {n} and {m}")
     return _finished(
@@ -162,21 +198,64 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, requires_grad: bool 
     )
 
 
-def empty_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def empty_like(x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """empty in the shape and dtype of x."""
+    if device is not None:
+        check_device(device)
     return empty(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
-def zeros_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """zeros in the shape and dtype of x."""
+    if device is not None:
+        check_device(device)
     return zeros(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
-def ones_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones_like(x: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """ones in the shape and dtype of x."""
+    if device is not None:
+        check_device(device)
     return ones(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad)
 
 
-def full_like(x: Tensor, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    x: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """full in the shape and dtype of x."""
+    if device is not None:
+        check_device(device)
     return full(x.shape, fill_value, dtype=dtype or x.dtype, requires_grad=requires_grad)
+
+
+def new_tensor(
+    self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`tensor(data)`, in this tensor's dtype where none is told."""
+    return tensor(data, self.dtype if dtype is None else dtype, requires_grad, device=device)
+
+
+def new_empty(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`empty(size)`, in this tensor's dtype where none is told."""
+    return empty(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`zeros(size)`, in this tensor's dtype where none is told."""
+    return zeros(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`ones(size)`, in this tensor's dtype where none is told."""
+    return ones(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+def new_full(
+    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`full(size, fill_value)`, in this tensor's dtype where none is told."""
+    return full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
+for _method in (new_tensor, new_empty, new_zeros, new_ones, new_full):
+    setattr(Tensor, _method.__name__, _method)

@@ -1,5 +1,6 @@
 """Linear algebra under PyTorch's `torch.linalg` names; the ops are in ops/linalg.py."""
 
+from . import ops as _ops
 from .ops.linalg import LinAlgError as LinAlgError
 from .ops.linalg import (
     cholesky,
@@ -27,3 +28,6 @@ __all__ = [
     "cholesky", "cond", "det", "eigh", "eigvalsh", "inv", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr",
     "slogdet", "solve", "solve_triangular", "svd", "svdvals", "vector_norm",
 ]  # fmt: skip
+
+for _name in __all__:  # as they are called from outside
+    globals()[_name] = _ops.public(globals()[_name], __name__)

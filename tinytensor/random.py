@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _kernels
+from .device import check_device
 from .tensor import Tensor, check_dtype, get_default_dtype
 
 if TYPE_CHECKING:
@@ -115,20 +116,36 @@ def _finished(array: npt.NDArray[Any], requires_grad: bool) -> Tensor:
     return t.requires_grad_() if requires_grad else t
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Uniform in [0, 1): 24 random bits in float32, 53 in float64."""
+    if device is not None:
+        check_device(device)
     return _finished(uniform(size_of(size), dtype=dtype, generator=generator), requires_grad)
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Normal with mean 0 and deviation 1."""
+    if device is not None:
+        check_device(device)
     return _finished(normal(size_of(size), dtype=dtype, generator=generator), requires_grad)
 
 
 def randint(
-    low: int, high: int | None = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None
+    low: int,
+    high: int | None = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
 ) -> Tensor:
     """Integers in [low, high), or in [0, low) as randint(high, size): int64."""
+    if device is not None:
+        check_device(device)
     if size is None:
         if high is None or isinstance(high, int):
             raise ValueError("randint: expected randint(high, size) or randint(low, high, size) with size a tuple")
@@ -141,8 +158,10 @@ def randint(
     return Tensor._new(a if dtype is None else _kernels.owned(a.astype(check_dtype(dtype, "randint"))))
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
     """A permutation of 0 ... n - 1 (Fisher and Yates): int64."""
+    if device is not None:
+        check_device(device)
     if n < 0:
         raise ValueError(f"randperm: expected n >= 0, got {n}")
     key, at = (generator or default_generator).take(-(-n // 2))
@@ -150,11 +169,15 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None) -
     return Tensor._new(a if dtype is None else _kernels.owned(a.astype(check_dtype(dtype, "randperm"))))
 
 
-def rand_like(x: Tensor, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+def rand_like(x: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
     """rand in the shape and dtype of x."""
+    if device is not None:
+        check_device(device)
     return rand(x.shape, generator=generator, dtype=dtype or x.dtype)
 
 
-def randn_like(x: Tensor, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+def randn_like(x: Tensor, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
     """randn in the shape and dtype of x."""
+    if device is not None:
+        check_device(device)
     return randn(x.shape, generator=generator, dtype=dtype or x.dtype)

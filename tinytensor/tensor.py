@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _kernels, _tape, tape
 from ._tape import RemovableHandle as RemovableHandle
+from .device import CPU, device
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -112,6 +113,8 @@ class Tensor(_tape.TensorCore):
         """Number of elements."""
         return self._data.size
 
+    nelement, ndimension = numel, dim
+
     def element_size(self) -> int:
         """Bytes of one element."""
         return self._data.itemsize
@@ -128,6 +131,20 @@ class Tensor(_tape.TensorCore):
     def is_floating_point(self) -> bool:
         """Whether the dtype is float32 or float64."""
         return self._data.dtype.kind == "f"
+
+    @property
+    def device(self) -> device:
+        """`tt.device("cpu")`."""
+        return CPU
+
+    @property
+    def is_cuda(self) -> bool:
+        """False."""
+        return False
+
+    def cpu(self) -> Tensor:
+        """This tensor: it is on the CPU."""
+        return self
 
     @property
     def data(self) -> Tensor:

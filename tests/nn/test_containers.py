@@ -115,3 +115,61 @@ def test_maxout_says_what_it_is_and_what_it_takes() -> None:
         nn.Maxout(4, 2, 0)
     with pytest.raises(ValueError, match=r"expected .*\(\*, 4\)"):
         nn.Maxout(4, 2)(tt.ones(3, 5))
+
+
+def test_a_list_of_parameters() -> None:
+    held = nn.ParameterList([nn.Parameter(tt.ones(2)), tt.zeros(2, 3)])
+    held.append(tt.ones(1)).extend([nn.Parameter(tt.ones(4))])
+    held += [tt.ones(5)]
+    assert [tuple(p.shape) for p in held] == [(2,), (2, 3), (1,), (4,), (5,)]
+    assert all(isinstance(p, nn.Parameter) and p.requires_grad for p in held)
+    assert [n for n, _ in held.named_parameters()] == list(held.state_dict()) == ["0", "1", "2", "3", "4"]
+    held[-1] = tt.zeros(6)
+    assert held[4].shape == (6,) and len(held[1:3]) == 2 and held[1:3][0] is held[1] and len(held) == 5
+    assert "(1): Parameter containing: [float32 of size 2x3]" in repr(held)
+    with pytest.raises(IndexError):
+        held[7] = tt.ones(1)
+    with pytest.raises(TypeError, match="expected a Parameter or a Tensor, got int"):
+        held.append(3)
+
+
+def test_a_dictionary_of_parameters() -> None:
+    held = nn.ParameterDict({"a": tt.ones(2), "b": nn.Parameter(tt.zeros(3))})
+    held["c"] = tt.ones(1)
+    held.update([("a", tt.zeros(2))])
+    assert (
+        list(held) == list(held.keys()) == list(held.state_dict()) == ["a", "b", "c"] and "b" in held and len(held) == 3
+    )
+    assert held["a"].tolist() == [0, 0] and [p.numel() for p in held.values()] == [2, 3, 1]
+    b = held["b"]
+    assert held.pop("b") is b and [k for k, _ in held.items()] == ["a", "c"]
+    del held["c"]
+    assert "(a): Parameter containing: [float32 of size 2]" in repr(held) and next(held.parameters()) is held["a"]
+    model = nn.Module()
+    model.held = held
+    assert [n for n, _ in model.named_parameters()] == ["held.a"]
+    with pytest.raises(TypeError, match="expected a Parameter or a Tensor, got str"):
+        held["d"] = "x"
+
+
+def test_a_transposed_convolution_is_the_gradient_of_the_convolution() -> None:
+    for n, kind, plain in ((1, nn.ConvTranspose1d, nn.Conv1d), (2, nn.ConvTranspose2d, nn.Conv2d)):
+        grow = kind(3, 2, 3, stride=2, padding=1, output_padding=1, dtype=tt.float64)
+        shrink = plain(2, 3, 3, stride=2, padding=1, bias=False, dtype=tt.float64)
+        assert grow.weight.shape == shrink.weight.shape
+        shrink.load_state_dict({"weight": grow.weight})
+        g = tt.randn(2, 3, *[4] * n, dtype=tt.float64)
+        x = tt.zeros(2, 2, *[8] * n, dtype=tt.float64, requires_grad=True)
+        shrink(x).backward(g)
+        np.testing.assert_allclose(
+            grow(g).detach().numpy(),
+            x.grad.numpy() + grow.bias.detach().numpy().reshape(1, -1, *[1] * n),
+            rtol=1e-10,
+            atol=1e-12,
+        )
+        bound = 1 / (2 * 3**n) ** 0.5
+        assert grow.bias.abs().max().item() <= bound and grow.weight.abs().max().item() <= bound
+    with pytest.raises(ValueError, match="ConvTranspose2d: padding must be numbers, got 'same'"):
+        nn.ConvTranspose2d(1, 1, 3, padding="same")
+    with pytest.raises(ValueError, match="padding_mode must be 'zeros', got 'reflect'"):
+        nn.ConvTranspose2d(1, 1, 3, padding_mode="reflect")

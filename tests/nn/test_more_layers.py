@@ -95,7 +95,7 @@ def test_batch_norm_keeps_its_state_in_files_and_trains() -> None:
     other = nn.BatchNorm1d(2)
     other.load_state_dict(layer.state_dict())
     assert other.running_mean.tolist() == layer.running_mean.tolist()
-    assert repr(layer) == "BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)"
+    assert repr(layer) == "BatchNorm1d(2, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_layer_rms_and_group_norm() -> None:
     layer = nn.LayerNorm((6, 4), dtype=tt.float64)
     want = (a - a.mean((1, 2), keepdims=True)) / np.sqrt(a.var((1, 2), keepdims=True) + 1e-5)
     np.testing.assert_allclose(layer(x).detach(), want, rtol=1e-10)
-    assert repr(layer) == "LayerNorm((6, 4), eps=1e-05, elementwise_affine=True)"
+    assert repr(layer) == "LayerNorm((6, 4), eps=1e-05, elementwise_affine=True, bias=True)"
     rms = nn.RMSNorm(4, eps=1e-3, dtype=tt.float64)
     np.testing.assert_allclose(rms(x).detach(), a / np.sqrt((a**2).mean(-1, keepdims=True) + 1e-3), rtol=1e-10)
     group = nn.GroupNorm(2, 6, dtype=tt.float64)

@@ -546,6 +546,35 @@ def test_an_elementwise_method_in_place(name: str) -> None:
     assert plain.tolist() == getattr(tt.tensor([0.5, 1.0, 2.0]), name)().tolist()
 
 
+B = tt.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=tt.float64)
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "clamp_min": (0.5,), "clamp_max": (0.5,), "lerp": (B, 0.3), "addcmul": (B, B), "addcdiv": (B, B), "addmm": (B, B),
+    "baddbmm": (B.reshape(1, 2, 2), B.reshape(1, 2, 2)), "cumsum": (0,), "cumprod": (1,),
+    **dict.fromkeys(["fmod", "remainder", "floor_divide", "copysign", "hypot", "atan2", "xlogy"], (B,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", tt.ops._IN_PLACE_TOO.split())
+def test_another_method_in_place(name: str) -> None:
+    """It is what the plain one is, history included."""
+    start = tt.tensor([[0.3, 0.9], [0.2, 0.7]], dtype=tt.float64)
+    if name == "acosh":
+        start = start + 1
+    if name == "baddbmm":
+        start = start.reshape(1, 2, 2)
+    found = []
+    for change in (False, True):
+        x = start.clone().requires_grad_()
+        y = x * 1
+        z = getattr(y, f"{name}_" if change else name)(*ARGUMENTS.get(name, ()))
+        assert (z is y) is change
+        (z * z).sum().backward()
+        found.append((z.tolist(), x.grad.tolist()))
+    assert found[0] == found[1]
+    with pytest.raises(RuntimeError, match="a leaf that requires grad cannot be changed in place"):
+        getattr(start.requires_grad_(), f"{name}_")(*ARGUMENTS.get(name, ()))
+
+
 def test_every_method_has_a_test() -> None:
     from tinytensor.ops.inplace import METHODS as ALL
 

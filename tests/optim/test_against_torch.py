@@ -189,3 +189,41 @@ def test_restarts_between_epochs():
         mine.step(epoch)
         its.step(epoch)
         same(ours, theirs, mine, its)
+
+
+def test_update_bn():
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(size=(n, 3)) for n in (6, 4)]
+    ours, theirs = tt.nn.BatchNorm1d(3).double(), torch.nn.BatchNorm1d(3).double()
+    swa_utils.update_bn([tt.from_numpy(x) for x in batches], ours)
+    torch.optim.swa_utils.update_bn([torch.from_numpy(x) for x in batches], theirs)
+    for a, b in zip(ours.buffers(), theirs.buffers(), strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
+
+
+def test_a_state_of_pytorchs_adam_is_read_as_it_is_written():
+    """The layout of state_dict is PyTorch's, numbers of parameters and groups included."""
+    ours = optim.Adam(
+        [{"params": [tt.ones(2, requires_grad=True)], "lr": 0.1}, {"params": [tt.ones(3, requires_grad=True)]}]
+    )
+    theirs = torch.optim.Adam(
+        [{"params": [torch.ones(2, requires_grad=True)], "lr": 0.1}, {"params": [torch.ones(3, requires_grad=True)]}]
+    )
+    for optimizer, package in ((ours, tt), (theirs, torch)):
+        for group in optimizer.param_groups:
+            group["params"][0].grad = package.ones_like(group["params"][0]) * 0.5
+        optimizer.step()
+    its = theirs.state_dict()
+    assert (
+        [g["params"] for g in ours.state_dict()["param_groups"]]
+        == [g["params"] for g in its["param_groups"]]
+        == [[0], [1]]
+    )
+    assert list(ours.state_dict()["state"]) == list(its["state"])
+    arrays = {n: {k: v.numpy() for k, v in state.items()} for n, state in its["state"].items()}
+    ours.load_state_dict({"state": arrays, "param_groups": its["param_groups"]})
+    assert ours.param_groups[0]["lr"] == 0.1 and ours.param_groups[1]["betas"] == (0.9, 0.999)
+    ours.step()
+    theirs.step()
+    for a, b in zip(ours.param_groups, theirs.param_groups, strict=True):
+        np.testing.assert_allclose(a["params"][0].detach().numpy(), b["params"][0].detach().numpy(), rtol=1e-6)

@@ -550,3 +550,40 @@ def test_own_optimizer():
 def test_base_class_does_not_step():
     with pytest.raises(NotImplementedError, match="Optimizer does not define _update"):
         optim.Optimizer([parameter(start((2,)))], {}).step()
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
+def test_an_l2_penalty_in_the_loss_is_sgds_weight_decay(options):
+    """wd / 2 times the sum of squares has the gradient wd p, which weight_decay adds."""
+    x, y, start = (
+        tt.from_numpy(np.random.default_rng(i).normal(size=s)) for i, s in enumerate([(8, 3), (8, 2), (2, 3)])
+    )
+    found = []
+    for penalty, decay in ((0.3, 0), (0, 0.3)):
+        w = start.clone().requires_grad_()
+        optimizer = optim.SGD([w], lr=0.1, weight_decay=decay, **options)
+        for _ in range(5):
+            optimizer.zero_grad()
+            (((x @ w.T - y) ** 2).mean() + penalty / 2 * (w**2).sum()).backward()
+            optimizer.step()
+        found.append(w.detach().numpy())
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+def test_an_l1_penalty_in_the_loss_makes_weights_small_and_few():
+    rng = np.random.default_rng(0)
+    x = tt.from_numpy(rng.normal(size=(200, 10)))
+    y = x[:, 0] * 3 - x[:, 1] * 2  # of ten features two matter
+    w = tt.zeros(10, dtype=tt.float64, requires_grad=True)
+    lam, optimizer = 0.5, optim.SGD([w], lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (((x @ w - y) ** 2).mean() + lam * sum(p.abs().sum() for p in [w])).backward()
+        optimizer.step()
+    before = w.detach().clone()
+    w.grad = None
+    (lam * w.abs().sum()).backward()
+    assert (w.grad == lam * before.sign()).all().item()
+    size = w.detach().abs()
+    assert (size[:2] > 1.4).all().item() and (size[2:] < 0.05).all().item()
+    assert 2.6 < size[0].item() < 2.9  # drawn to 0 by lam / 2 over a variance of about 1

@@ -128,6 +128,54 @@ def test_a_trained_average_predicts():
     assert (averaged(x).argmax(1) == y).sum().item() > 240
 
 
+class Normed(nn.Module):
+    def __init__(self, momentum):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3, momentum=momentum)
+        self.body = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+    def forward(self, x):
+        return self.body(self.norm(x))
+
+
+@pytest.mark.parametrize("momentum", [0.3, None])
+@pytest.mark.parametrize("pack", [lambda x: x, lambda x: (x, 0), lambda x: [x]])
+def test_update_bn(momentum, pack):
+    model = Normed(momentum)
+    model.body.eval()
+    batches = [tt.randn(n, 3) * 2 + 1 for n in (8, 5, 6)]
+    model.norm.running_mean.fill_(99)
+    swa_utils.update_bn([pack(x) for x in batches], model, device="cpu")
+    norm = model.norm
+    np.testing.assert_allclose(
+        norm.running_mean.numpy(), np.mean([x.numpy().mean(0) for x in batches], axis=0), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        norm.running_var.numpy(), np.mean([x.numpy().var(0, ddof=1) for x in batches], axis=0), rtol=1e-4
+    )
+    assert norm.num_batches_tracked.item() == model.body[2].num_batches_tracked.item() == 3
+    assert (norm.momentum, model.body[2].momentum) == (momentum, 0.1)
+    assert [m.training for m in (model, norm, model.body, *model.body)] == [True, True, False, False, False, False]
+    assert norm.weight.grad is None
+
+
+def test_update_bn_puts_modes_and_momenta_back_after_an_error():
+    model = Normed(0.3).eval()
+    with pytest.raises(ValueError, match="the second of size 3"):
+        swa_utils.update_bn([tt.ones(4, 2)], model)
+    assert model.norm.momentum == 0.3 and not any(m.training for m in model.modules())
+    with pytest.raises(RuntimeError, match="got 'cuda'"):
+        swa_utils.update_bn([], model, "cuda")
+
+
+def test_update_bn_leaves_a_model_without_batch_norm_alone():
+    def batches():
+        raise AssertionError("the loader was asked")
+        yield
+
+    swa_utils.update_bn(batches(), nn.Linear(2, 2))
+
+
 def optimizer_at(*rates):
     return optim.SGD([{"params": [tt.ones(2, requires_grad=True)], "lr": rate} for rate in rates])
 

@@ -1,4 +1,5 @@
-"""Activations as modules: each calls the function of its name, elementwise unless it says otherwise."""
+"""Activations as modules: each calls the function of its name, elementwise unless it says otherwise. With `inplace` the input itself
+takes the values, and is what comes back."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinytensor.creation import full
+from tinytensor.device import check_device
 from tinytensor.nn import functional as F
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
@@ -19,12 +21,30 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _dim_of(dim: int | None, x: Tensor) -> int:
+    return dim if dim is not None else 0 if x.ndim in (0, 1, 3) else 1  # PyTorch's choice where none is told
+
+
+def in_place(function: Any, x: Tensor, *more: Any) -> Tensor:
+    """What a function of x is, with x changed to it."""
+    y: Tensor = function(x, *more, inplace=True)
+    return y
+
+
 class ReLU(Module):
     """max(x, 0). The gradient at 0 is 0."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return relu(x)."""
-        return F.relu(x)
+        """Return relu(x); x itself, changed, if in place."""
+        y: Tensor = in_place(F.relu, x) if self.inplace else F.relu(x)
+        return y
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class Sigmoid(Module):
@@ -61,47 +81,69 @@ class GELU(Module):
 class LeakyReLU(Module):
     """x for x > 0, else negative_slope * x."""
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
+        self.inplace = inplace
         self.negative_slope = negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
         """Return leaky_relu(x)."""
-        return F.leaky_relu(x, self.negative_slope)
+        y: Tensor = (
+            in_place(F.leaky_relu, x, self.negative_slope) if self.inplace else F.leaky_relu(x, self.negative_slope)
+        )
+        return y
 
     def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}"
+        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
 class ELU(Module):
     """x for x > 0, else alpha * (exp(x) - 1)."""
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
+        self.inplace = inplace
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> Tensor:
         """Return elu(x)."""
-        return F.elu(x, self.alpha)
+        y: Tensor = in_place(F.elu, x, self.alpha) if self.inplace else F.elu(x, self.alpha)
+        return y
 
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
+        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
 
 
 class SELU(Module):
     """The self-normalizing ELU of Klambauer et al. 2017, with its two fixed constants."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return selu(x)."""
-        return F.selu(x)
+        """Return selu(x); x itself, changed, if in place."""
+        y: Tensor = in_place(F.selu, x) if self.inplace else F.selu(x)
+        return y
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class SiLU(Module):
     """x * sigmoid(x)."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return silu(x)."""
-        return F.silu(x)
+        """Return silu(x); x itself, changed, if in place."""
+        y: Tensor = in_place(F.silu, x) if self.inplace else F.silu(x)
+        return y
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class Softplus(Module):
@@ -123,13 +165,13 @@ class Softplus(Module):
 class Softmax(Module):
     """exp(x) scaled to sum to 1 along `dim`."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
         """Return softmax(x) along dim."""
-        return F.softmax(x, self.dim)
+        return F.softmax(x, _dim_of(self.dim, x))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -138,13 +180,13 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """log(softmax(x)) along `dim`, without the intermediate overflow."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log_softmax(x) along dim."""
-        return F.log_softmax(x, self.dim)
+        return F.log_softmax(x, _dim_of(self.dim, x))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -153,37 +195,59 @@ class LogSoftmax(Module):
 class ReLU6(Module):
     """min(max(x, 0), 6)."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return relu6(x)."""
-        y: Tensor = F.relu6(x)
+        """Return relu6(x); x itself, changed, if in place."""
+        y: Tensor = in_place(F.relu6, x) if self.inplace else F.relu6(x)
         return y
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class Hardsigmoid(Module):
     """x / 6 + 1/2 within [-3, 3], 0 below and 1 above."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return hardsigmoid(x)."""
-        y: Tensor = F.hardsigmoid(x)
+        """Return hardsigmoid(x); x itself, changed, if in place."""
+        y: Tensor = in_place(F.hardsigmoid, x) if self.inplace else F.hardsigmoid(x)
         return y
 
 
 class Hardswish(Module):
     """x times hardsigmoid(x) (Howard et al. 2019)."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return hardswish(x)."""
-        y: Tensor = F.hardswish(x)
+        """Return hardswish(x); x itself, changed, if in place."""
+        y: Tensor = in_place(F.hardswish, x) if self.inplace else F.hardswish(x)
         return y
 
 
 class Mish(Module):
     """x tanh(softplus(x)) (Misra 2019)."""
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, x: Tensor) -> Tensor:
-        """Return mish(x)."""
-        y: Tensor = F.mish(x)
+        """Return mish(x); x itself, changed, if in place."""
+        y: Tensor = in_place(F.mish, x) if self.inplace else F.mish(x)
         return y
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class Softsign(Module):
@@ -216,32 +280,40 @@ class LogSigmoid(Module):
 class Hardtanh(Module):
     """x limited to [min_val, max_val]. The gradient at the bounds is 0."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
+        self.inplace = inplace
         self.min_val = min_val
         self.max_val = max_val
 
     def forward(self, x: Tensor) -> Tensor:
         """Return hardtanh(x)."""
-        return F.hardtanh(x, self.min_val, self.max_val)
+        y: Tensor = (
+            in_place(F.hardtanh, x, self.min_val, self.max_val)
+            if self.inplace
+            else F.hardtanh(x, self.min_val, self.max_val)
+        )
+        return y
 
     def extra_repr(self) -> str:
-        return f"min_val={self.min_val}, max_val={self.max_val}"
+        return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
 
 
 class CELU(Module):
     """max(0, x) + min(0, alpha (exp(x / alpha) - 1)) (Barron 2017)."""
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
+        self.inplace = inplace
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> Tensor:
         """Return celu(x)."""
-        return F.celu(x, self.alpha)
+        y: Tensor = in_place(F.celu, x, self.alpha) if self.inplace else F.celu(x, self.alpha)
+        return y
 
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
+        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
 
 
 class Softshrink(Module):
@@ -277,17 +349,23 @@ class Hardshrink(Module):
 class Threshold(Module):
     """x above the threshold, else value."""
 
-    def __init__(self, threshold: float, value: float) -> None:
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
+        self.inplace = inplace
         self.threshold = threshold
         self.value = value
 
     def forward(self, x: Tensor) -> Tensor:
         """Return threshold(x)."""
-        return F.threshold(x, self.threshold, self.value)
+        y: Tensor = (
+            in_place(F.threshold, x, self.threshold, self.value)
+            if self.inplace
+            else F.threshold(x, self.threshold, self.value)
+        )
+        return y
 
     def extra_repr(self) -> str:
-        return f"threshold={self.threshold}, value={self.value}"
+        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
 
 
 class GLU(Module):
@@ -308,13 +386,13 @@ class GLU(Module):
 class Softmin(Module):
     """exp(-x) scaled to sum to 1 along `dim`."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
         """Return softmin(x)."""
-        return F.softmin(x, self.dim)
+        return F.softmin(x, _dim_of(self.dim, x))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -325,8 +403,9 @@ class PReLU(Module):
 
     weight: Parameter
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, dtype: Any = None) -> None:
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, dtype: Any = None, device: Any = None) -> None:
         super().__init__()
+        check_device(device)
         self.num_parameters = num_parameters
         self.weight = Parameter(full((num_parameters,), init, dtype=get_default_dtype() if dtype is None else dtype))
 
@@ -341,17 +420,23 @@ class PReLU(Module):
 class RReLU(Module):
     """x for x > 0, else x times a slope drawn for each element from [lower, upper), in evaluation their mean (Xu et al. 2015)."""
 
-    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3) -> None:
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
         super().__init__()
+        self.inplace = inplace
         self.lower = lower
         self.upper = upper
 
     def forward(self, x: Tensor) -> Tensor:
         """Return rrelu(x)."""
-        return F.rrelu(x, self.lower, self.upper, self.training)
+        y: Tensor = (
+            in_place(F.rrelu, x, self.lower, self.upper, self.training)
+            if self.inplace
+            else F.rrelu(x, self.lower, self.upper, self.training)
+        )
+        return y
 
     def extra_repr(self) -> str:
-        return f"lower={self.lower}, upper={self.upper}"
+        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
 
 
 def _gelu(m: Any) -> tuple[Any, ...] | None:

@@ -1,4 +1,4 @@
-"""Sequential: modules called one after the other; ModuleList and ModuleDict: kept by place or name."""
+"""Sequential: modules called one after the other; ModuleList, ModuleDict, ParameterList, ParameterDict: kept by place or name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, overload
 from tinytensor.nn.activation import fused
 from tinytensor.nn.linear import Linear
 from tinytensor.nn.module import Module
+from tinytensor.nn.parameter import Parameter
+from tinytensor.tensor import Tensor
 
-__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 
 class Sequential(Module):
@@ -48,6 +50,51 @@ class Sequential(Module):
         """Add a module at the end, named by its position. Returns self."""
         self.add_module(str(len(self)), module)
         return self
+
+    def extend(self, sequential: Iterable[Module]) -> Sequential:
+        """Add modules at the end. Returns self."""
+        for module in sequential:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Sequential:
+        """Put a module before `index`, and name all by position. Returns self. TypeError for what is no Module, IndexError for
+        an index outside the length."""
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"index {index} is out of range for a Sequential of {len(self)} modules")
+        modules = list(self)
+        modules.insert(index, module)
+        self._modules = {str(i): module for i, module in enumerate(modules)}
+        return self
+
+    def pop(self, key: int) -> Module:
+        """Take a module out and return it."""
+        module = self[key]
+        del self[key]
+        return module
+
+    def __add__(self, other: Any) -> Sequential:
+        return Sequential(*self, *other) if isinstance(other, Sequential) else NotImplemented
+
+    def __iadd__(self, other: Any) -> Sequential:
+        return self.extend(list(other)) if isinstance(other, Sequential) else NotImplemented
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*(list(self) * self._times(times)))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        return self.extend(list(self) * (self._times(times) - 1))
+
+    def _times(self, times: int) -> int:
+        if not isinstance(times, int):
+            raise TypeError(f"a Sequential is repeated a whole number of times, got {type(times).__name__}")
+        if times < 1:
+            raise ValueError(f"a Sequential is repeated once or more, got {times}")
+        return times
 
     def _name_at(self, index: int) -> str:
         names = list(self._modules)
@@ -202,3 +249,108 @@ class ModuleDict(Module):
         """Add modules of a mapping, or of (name, module) pairs; a name that is there gets the new one."""
         for key, module in modules.items() if isinstance(modules, Mapping) else modules:
             self[key] = module
+
+
+def _sizes(p: Any) -> str:
+    return f"Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]"
+
+
+class ParameterList(Module):
+    """Parameters in a list, registered under "0", "1", ...; Tensors become Parameters. It has no forward of its own."""
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self.extend(values or ())
+
+    @overload
+    def __getitem__(self, index: int) -> Parameter: ...
+    @overload
+    def __getitem__(self, index: slice) -> ParameterList: ...
+    def __getitem__(self, index: int | slice) -> Parameter | ParameterList:
+        if isinstance(index, slice):
+            return type(self)(list(self)[index])
+        return list(self)[index]
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        self.register_parameter(str(range(len(self))[index]), _as_parameter(value))
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._parameters.values())  # type: ignore[arg-type]
+
+    def __iadd__(self, values: Iterable[Any]) -> ParameterList:
+        return self.extend(values)
+
+    def append(self, value: Any) -> ParameterList:
+        """Add a Parameter at the end. Returns self."""
+        self.register_parameter(str(len(self)), _as_parameter(value))
+        return self
+
+    def extend(self, values: Iterable[Any]) -> ParameterList:
+        """Add Parameters at the end. Returns self."""
+        for value in list(values):
+            self.append(value)
+        return self
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"  ({i}): {_sizes(p)}" for i, p in enumerate(self))
+
+
+class ParameterDict(Module):
+    """Parameters in a dictionary, registered under their keys; Tensors become Parameters. It has no forward of its own."""
+
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
+        super().__init__()
+        self.update(parameters or {})
+
+    def __getitem__(self, key: str) -> Parameter:
+        return self._parameters[key]  # type: ignore[return-value]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.register_parameter(key, _as_parameter(value))
+
+    def __delitem__(self, key: str) -> None:
+        del self._parameters[key]
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._parameters
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._parameters.keys()
+
+    def values(self) -> Iterable[Parameter]:
+        """The Parameters."""
+        return self._parameters.values()  # type: ignore[return-value]
+
+    def items(self) -> Iterable[tuple[str, Parameter]]:
+        """Names and Parameters."""
+        return self._parameters.items()  # type: ignore[return-value]
+
+    def pop(self, key: str) -> Parameter:
+        """Take a Parameter out and return it."""
+        return self._parameters.pop(key)  # type: ignore[return-value]
+
+    def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        """Add Parameters of a mapping, or of (name, Parameter) pairs; a name that is there gets the new one."""
+        for key, value in parameters.items() if isinstance(parameters, Mapping) else parameters:
+            self[key] = value
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"  ({name}): {_sizes(p)}" for name, p in self.items())
+
+
+def _as_parameter(value: Any) -> Parameter:
+    if isinstance(value, Parameter):
+        return value
+    if not isinstance(value, Tensor):
+        raise TypeError(f"expected a Parameter or a Tensor, got {type(value).__name__}")
+    return Parameter(value)

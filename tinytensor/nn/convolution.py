@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tinytensor.creation import empty
+from tinytensor.device import check_device
 from tinytensor.nn import functional as F
 from tinytensor.nn import init
 from tinytensor.nn.module import Module
@@ -15,7 +16,7 @@ from tinytensor.tape import no_grad
 from tinytensor.tensor import Tensor
 
 __all__ = [
-    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "Conv1d", "Conv2d", "Embedding", "MaxPool1d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AvgPool1d", "AvgPool2d", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Embedding", "MaxPool1d",
     "MaxPool2d",
 ]  # fmt: skip
 
@@ -32,6 +33,7 @@ def _each(name: str, value: Any, n: int) -> tuple[int, ...]:
 class _Conv(Module):
     weight: Parameter
     bias: Parameter | None
+    output_padding: tuple[int, ...]
     _n: int
 
     def __init__(
@@ -44,16 +46,24 @@ class _Conv(Module):
         dilation: Sizes = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: str = "zeros",
         dtype: Any = None,
+        device: Any = None,
         *,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        check_device(device)
         name = type(self).__name__
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
             )
+        if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
+            raise ValueError(
+                f"{name}: padding_mode must be 'zeros', 'reflect', 'replicate' or 'circular', got {padding_mode!r}"
+            )
+        self.padding_mode = padding_mode
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = _each(f"{name} kernel_size", kernel_size, self._n)
@@ -61,15 +71,18 @@ class _Conv(Module):
         self.padding = padding if isinstance(padding, str) else _each(f"{name} padding", padding, self._n)
         self.dilation = _each(f"{name} dilation", dilation, self._n)
         self.groups = groups
-        self.weight = Parameter(empty(out_channels, in_channels // groups, *self.kernel_size, dtype=dtype))
+        self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype))
         self.register_parameter("bias", Parameter(empty(out_channels, dtype=dtype)) if bias else None)
         self.reset_parameters(generator)
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
 
     def reset_parameters(self, generator: Generator | None = None) -> None:
         """Draw weight (Kaiming uniform, a = sqrt(5), as PyTorch does) and bias anew."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5), generator=generator)
         if self.bias is not None:
-            fan_in = self.in_channels // self.groups * math.prod(self.kernel_size)
+            fan_in = self.weight.shape[1] * math.prod(self.kernel_size)
             bound = 1 / math.sqrt(fan_in) if fan_in else 0
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
@@ -88,9 +101,27 @@ class _Conv(Module):
             text += f", padding={self.padding}"
         if self.dilation != (1,) * self._n:
             text += f", dilation={self.dilation}"
+        if any(getattr(self, "output_padding", ())):
+            text += f", output_padding={self.output_padding}"
         if self.groups != 1:
             text += f", groups={self.groups}"
-        return text if self.bias is not None else text + ", bias=False"
+        if self.bias is None:
+            text += ", bias=False"
+        return text if self.padding_mode == "zeros" else text + f", padding_mode={self.padding_mode}"
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
+        """The input with what its edges are continued by, and how many zeros are still to be added."""
+        self._check(x)
+        if self.padding_mode == "zeros" or self.padding == "valid":
+            return x, self.padding
+        sizes: list[int] = []
+        for i in reversed(range(self._n)):  # F.pad takes the last axis first
+            if isinstance(self.padding, str):
+                total = self.dilation[i] * (self.kernel_size[i] - 1)
+                sizes += [total // 2, total - total // 2]
+            else:
+                sizes += [self.padding[i]] * 2
+        return F.pad(x, sizes, mode=self.padding_mode), 0
 
 
 class Conv1d(_Conv):
@@ -102,8 +133,8 @@ class Conv1d(_Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the channels (N, out, L')."""
-        self._check(x)
-        return F.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._padded(x)
+        return F.conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2d(_Conv):
@@ -116,8 +147,66 @@ class Conv2d(_Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the channels (N, out, H', W')."""
+        x, padding = self._padded(x)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class _ConvTranspose(_Conv):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes = 0,
+        output_padding: Sizes = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Sizes = 1,
+        padding_mode: str = "zeros",
+        dtype: Any = None,
+        device: Any = None,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        name = type(self).__name__
+        if padding_mode != "zeros":
+            raise ValueError(f"{name}: padding_mode must be 'zeros', got {padding_mode!r}")
+        if isinstance(padding, str):
+            raise ValueError(f"{name}: padding must be numbers, got {padding!r}")
+        self.__dict__["output_padding"] = _each(f"{name} output_padding", output_padding, self._n)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, device, generator=generator
+        )  # fmt: skip
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
+
+
+class ConvTranspose1d(_ConvTranspose):
+    """The transpose of Conv1d, as its gradient has it: (N, C, L) or (C, L) grows to (N, out, L'); weight (in, out / groups, K).
+
+    `output_padding` adds to the end of L', of the sizes that give L the one that is meant. ValueError as Conv1d."""
+
+    _n = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the channels (N, out, L')."""
         self._check(x)
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        own: Any = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return F.conv_transpose1d(x, self.weight, self.bias, *own)
+
+
+class ConvTranspose2d(_ConvTranspose):
+    """The transpose of Conv2d: (N, C, H, W) or (C, H, W) grows to (N, out, H', W'); weight (in, out / groups, KH, KW)."""
+
+    _n = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the channels (N, out, H', W')."""
+        self._check(x)
+        own: Any = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+        return F.conv_transpose2d(x, self.weight, self.bias, *own)
 
 
 class _MaxPool(Module):
@@ -177,9 +266,9 @@ class AvgPool1d(Module):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
+        self.kernel_size = _each("AvgPool1d kernel_size", kernel_size, 1)
+        self.stride = _each("AvgPool1d stride", kernel_size if stride is None else stride, 1)
+        self.padding = _each("AvgPool1d padding", padding, 1)
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
 
@@ -266,10 +355,12 @@ class Embedding(Module):
         embedding_dim: int,
         padding_idx: int | None = None,
         dtype: Any = None,
+        device: Any = None,
         *,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        check_device(device)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"Embedding: padding_idx={padding_idx} is outside the {num_embeddings} rows")
         self.num_embeddings = num_embeddings
@@ -288,6 +379,16 @@ class Embedding(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the vectors of x."""
         return F.embedding(x, self.weight, self.padding_idx)
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+        """A layer on vectors (num_embeddings, embedding_dim) that are there, and without a gradient if `freeze`."""
+        if embeddings.ndim != 2:
+            raise ValueError(f"Embedding.from_pretrained: expected a matrix of vectors, got {tuple(embeddings.shape)}")
+        rows, size = embeddings.shape
+        made = cls(rows, size, padding_idx, dtype=embeddings.dtype)
+        made.weight = Parameter(embeddings.detach(), requires_grad=not freeze)
+        return made
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinytensor.nn import functional as F
+from tinytensor.nn.activation import in_place
 from tinytensor.nn.module import Module
 from tinytensor.tensor import Tensor
 
@@ -16,19 +17,22 @@ class Dropout(Module):
     Source: Srivastava et al. 2014.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
         self.p = p
+        self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with elements dropped, of the same shape."""
-        return F.dropout(x, self.p, self.training)
+        y: Tensor = (
+            in_place(F.dropout, x, self.p, self.training) if self.inplace else F.dropout(x, self.p, self.training)
+        )
+        return y
 
     def extra_repr(self) -> str:
-        # PyTorch's text; dropping in place is not offered.
-        return f"p={self.p}, inplace=False"
+        return f"p={self.p}, inplace={self.inplace}"
 
 
 class AlphaDropout(Dropout):
@@ -36,7 +40,12 @@ class AlphaDropout(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with what was drawn dropped, of the same shape."""
-        return F.alpha_dropout(x, self.p, self.training)
+        y: Tensor = (
+            in_place(F.alpha_dropout, x, self.p, self.training)
+            if self.inplace
+            else F.alpha_dropout(x, self.p, self.training)
+        )
+        return y
 
 
 class Dropout1d(Dropout):
@@ -44,7 +53,10 @@ class Dropout1d(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with what was drawn dropped, of the same shape."""
-        return F.dropout1d(x, self.p, self.training)
+        y: Tensor = (
+            in_place(F.dropout1d, x, self.p, self.training) if self.inplace else F.dropout1d(x, self.p, self.training)
+        )
+        return y
 
 
 class Dropout2d(Dropout):
@@ -52,4 +64,7 @@ class Dropout2d(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with what was drawn dropped, of the same shape."""
-        return F.dropout2d(x, self.p, self.training)
+        y: Tensor = (
+            in_place(F.dropout2d, x, self.p, self.training) if self.inplace else F.dropout2d(x, self.p, self.training)
+        )
+        return y

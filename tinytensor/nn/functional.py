@@ -1,5 +1,6 @@
 """The differentiable functions under PyTorch's `torch.nn.functional` names: what the modules call."""
 
+from tinytensor import ops as _ops
 from tinytensor.ops.activation import (
     alpha_dropout,
     celu,
@@ -116,3 +117,6 @@ __all__ = [
     "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
     "triplet_margin_loss", "unfold",
 ]  # fmt: skip
+
+for _name in __all__:  # as they are called from outside
+    globals()[_name] = _ops.public(globals()[_name], __name__)

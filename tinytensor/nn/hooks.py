@@ -13,7 +13,7 @@ from tinytensor.tensor import Tensor
 if TYPE_CHECKING:
     from tinytensor.nn.module import Module
 
-__all__ = ["Hooks"]
+__all__ = ["Hooks", "StateHooks"]
 _next_key = itertools.count().__next__
 
 
@@ -77,6 +77,27 @@ class Hooks:
             if result is not None:
                 output = result
         return output if passage is None else passage.leave(output)
+
+
+class StateHooks:
+    """What is called when one module's state is made or taken over, in order, by kind."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, tuple[str, Callable[..., None]]] = {}
+
+    def add(self, kind: str, hook: Callable[..., None]) -> Callable[[], None]:
+        """Put a hook behind the others; what takes it away."""
+        key = _next_key()
+        self.entries[key] = (kind, hook)
+
+        def remove() -> None:
+            self.entries.pop(key, None)
+
+        return remove
+
+    def pick(self, kind: str) -> list[Callable[..., None]]:
+        """The hooks of one kind."""
+        return [hook for of, hook in self.entries.values() if of == kind]
 
 
 class _Passage:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinytensor.creation import empty
-from tinytensor.nn import functional as F
+from tinytensor.device import check_device
 from tinytensor.nn import init
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
-from tinytensor.ops.product import linear_activation
+from tinytensor.ops.product import linear, linear_activation
 from tinytensor.ops.reduction import max
 from tinytensor.ops.shape import flatten, unflatten
 from tinytensor.random import Generator
@@ -39,10 +39,12 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         dtype: Any = None,
+        device: Any = None,
         *,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        check_device(device)
         for name, size in (("in_features", in_features), ("out_features", out_features)):
             if isinstance(size, bool) or not hasattr(size, "__index__") or size < 0:
                 raise ValueError(f"Linear: {name} must be a whole number >= 0, got {size!r}")
@@ -65,7 +67,7 @@ class Linear(Module):
         try:
             if activation is not None:
                 return linear_activation(x, own["weight"], own["bias"], *activation)
-            return F.linear(x, own["weight"], own["bias"])
+            return linear(x, own["weight"], own["bias"])
         except (IndexError, RuntimeError, ValueError):
             shape = tuple(x.shape)
             if shape and shape[-1] == self.in_features:
@@ -94,10 +96,12 @@ class Maxout(Module):
         pieces: int = 2,
         bias: bool = True,
         dtype: Any = None,
+        device: Any = None,
         *,
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
+        check_device(device)
         if isinstance(pieces, bool) or not hasattr(pieces, "__index__") or pieces < 1:
             raise ValueError(f"Maxout: pieces must be a whole number >= 1, got {pieces!r}")
         self.in_features, self.out_features, self.pieces = in_features, out_features, int(pieces)

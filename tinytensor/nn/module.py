@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from tinytensor.anomaly import AnomalyError, module_calls, path_of, place_of, running
-from tinytensor.nn.hooks import Hooks
+from tinytensor.device import check_device, is_device
+from tinytensor.nn.hooks import Hooks, StateHooks
 from tinytensor.nn.parameter import Parameter
 from tinytensor.tape import no_grad
 from tinytensor.tensor import RemovableHandle, Tensor
@@ -165,6 +166,8 @@ class Module:
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._modules[name] = module
 
+    register_module = add_module
+
     def _check_name(self, kind: str, name: str, table: str) -> None:
         if table not in self.__dict__:
             raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
@@ -307,47 +310,118 @@ class Module:
         for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
+    # --- found by path ----------------------------------------------------------------------------
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a path such as "body.0"; "" is this one. AttributeError where there is none."""
+        module = self
+        for name in target.split(".") if target else ():
+            found = module._modules.get(name)
+            if found is None:
+                raise AttributeError(f"{type(module).__name__} has no module `{name}` (looking for `{target}`)")
+            module = found
+        return module
+
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Put a module at the path of one that is there. AttributeError where none is, TypeError for what is no Module."""
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if parent._modules.get(name) is None:
+            raise AttributeError(f"{type(parent).__name__} has no module `{name}` (looking for `{target}`)")
+        if not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        parent._modules[name] = module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a path such as "body.0.weight". AttributeError where there is none."""
+        found: Parameter = self._entry("_parameters", "parameter", target)
+        return found
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path. AttributeError where there is none."""
+        found: Tensor = self._entry("_buffers", "buffer", target)
+        return found
+
+    def _entry(self, table: str, what: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        found = getattr(module, table).get(name)
+        if found is None:
+            raise AttributeError(f"{type(module).__name__} has no {what} `{name}` (looking for `{target}`)")
+        return found
+
     # --- state ------------------------------------------------------------------------------------
 
-    def _named_state(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield (path, tensor): all parameters and persistent buffers, under every path that leads there."""
-        for path, module in self.named_modules(remove_duplicate=False):
-            dot = f"{path}." if path else ""
-            for name, parameter in module._parameters.items():
-                if parameter is not None:
-                    yield dot + name, parameter
-            for name, buffer in module._buffers.items():
-                if buffer is not None and name not in module._non_persistent_buffers:
-                    yield dot + name, buffer
+    def _own_state(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, tensor): this module's parameters and persistent buffers, not those below."""
+        for name, parameter in self._parameters.items():
+            if parameter is not None:
+                yield name, parameter
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._non_persistent_buffers:
+                yield name, buffer
 
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Return a flat dict from path to Tensor: all parameters and persistent buffers.
+    def state_dict(
+        self, destination: dict[str, Any] | None = None, *, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """Return a flat dict from path to Tensor: all parameters and persistent buffers, and under `_extra_state` what a module's
+        `get_extra_state` gives.
 
-        The Tensors are detached and share the module's memory (`keep_vars=True` gives the very parameters).
+        The Tensors are detached and share the module's memory (`keep_vars=True` gives the very parameters). A `destination` is
+        filled and returned. Hooks of each module run before and after its part.
         """
-        return {prefix + path: tensor if keep_vars else tensor.detach() for path, tensor in self._named_state()}
+        state = {} if destination is None else destination
+        for path, module in self.named_modules(prefix.removesuffix("."), remove_duplicate=False):
+            dot = f"{path}." if path else prefix
+            hooks = module.__dict__.get("_state_hooks")
+            for before in hooks.pick("save_before") if hooks is not None else ():
+                before(module, dot, keep_vars)
+            for name, tensor in module._own_state():
+                state[dot + name] = tensor if keep_vars else tensor.detach()
+            if type(module).get_extra_state is not Module.get_extra_state:
+                state[f"{dot}_extra_state"] = module.get_extra_state()
+        for path, module in reversed(list(self.named_modules(prefix.removesuffix("."), remove_duplicate=False))):
+            hooks = module.__dict__.get("_state_hooks")
+            for after in hooks.pick("save_after") if hooks is not None else ():
+                after(module, state, f"{path}." if path else prefix, {})
+        return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy Tensors (or arrays) into the parameters and buffers of the same path, cast to their dtype.
 
-        The memory of the module stays its own. `strict=False` lets missing and unexpected names pass; both
-        are returned. Raises RuntimeError naming every misfit (and then has changed nothing), TypeError when
-        `state_dict` is not a mapping.
+        The memory of the module stays its own, unless `assign`: then Tensors of the state take the place of the module's, with
+        their dtype. `strict=False` lets missing and unexpected names pass; both are returned. Raises RuntimeError naming every
+        misfit (and then has changed nothing), TypeError when `state_dict` is not a mapping. Hooks of a module run before
+        anything is looked at, on a copy of the mapping, and after all is there.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        own = dict(self._named_state())
-        missing = [path for path in own if path not in state_dict]
-        unexpected = [path for path in state_dict if path not in own]
+        state = dict(state_dict)
+        places = list(self.named_modules(remove_duplicate=False))
+        for path, module in places:
+            hooks = module.__dict__.get("_state_hooks")
+            for before in hooks.pick("load_before") if hooks is not None else ():
+                before(module, state, f"{path}." if path else "", {}, strict, [], [], [])
+        own: dict[str, tuple[Module, str, Tensor]] = {}
+        extra: dict[str, Module] = {}
+        for path, module in places:
+            dot = f"{path}." if path else ""
+            own.update({dot + name: (module, name, tensor) for name, tensor in module._own_state()})
+            if type(module).set_extra_state is not Module.set_extra_state:
+                extra[f"{dot}_extra_state"] = module
+        missing = [path for path in (*own, *extra) if path not in state]
+        unexpected = [path for path in state if path not in own and path not in extra]
         problems: list[str] = []
         if strict and missing:
             problems.append(f"Missing key(s) in state_dict: {_quoted(missing)}. ")
         if strict and unexpected:
             problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
-        for path, target in own.items():
-            if path not in state_dict:
+        for path, (_, _, target) in own.items():
+            if path not in state:
                 continue
-            source = state_dict[path]
+            source = state[path]
             if not isinstance(source, (Tensor, np.ndarray)):
                 problems.append(
                     f'While copying the parameter named "{path}", expected Tensor or array from checkpoint '
@@ -362,10 +436,58 @@ class Module:
             heading = f"Error(s) in loading state_dict for {type(self).__name__}:"
             raise RuntimeError("\n\t".join([heading, *problems]))
         with no_grad():
-            for path, target in own.items():
-                if path in state_dict:
-                    target.copy_(state_dict[path])
-        return IncompatibleKeys(missing, unexpected)
+            for path, (module, name, target) in own.items():
+                if path in state and assign:
+                    module._assign(name, state[path])
+                elif path in state:
+                    target.copy_(state[path])
+        for path, module in extra.items():
+            if path in state:
+                module.set_extra_state(state[path])
+        result = IncompatibleKeys(missing, unexpected)
+        for _, module in reversed(places):
+            hooks = module.__dict__.get("_state_hooks")
+            for after in hooks.pick("load_after") if hooks is not None else ():
+                after(module, result)
+        return result
+
+    def _assign(self, name: str, value: Any) -> None:
+        """Let a parameter or buffer be `value` itself."""
+        if name in self._buffers:
+            self._buffers[name] = value if isinstance(value, Tensor) else Tensor(value)
+            return
+        old = self._parameters[name]
+        assert old is not None
+        self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value, old.requires_grad)
+
+    def get_extra_state(self) -> Any:
+        """What a subclass keeps in its state beside Tensors; defined together with `set_extra_state`."""
+        raise RuntimeError(f"{type(self).__name__}: get_extra_state is not defined; define it and set_extra_state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what `get_extra_state` gave."""
+        raise RuntimeError(f"{type(self).__name__}: set_extra_state is not defined; define it and get_extra_state")
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., None]) -> RemovableHandle:
+        """Call `hook(module, prefix, keep_vars)` before this module's part of a state_dict is made."""
+        return self._state_hook("save_before", hook)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., None]) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` when a state_dict is made; it may change the mapping in place."""
+        return self._state_hook("save_after", hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., None]) -> RemovableHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)` before a
+        state_dict is read; it may rename keys in the mapping. The last three are empty lists, which nothing reads."""
+        return self._state_hook("load_before", hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., None]) -> RemovableHandle:
+        """Call `hook(module, incompatible_keys)` after a state_dict was taken over."""
+        return self._state_hook("load_after", hook)
+
+    def _state_hook(self, kind: str, hook: Callable[..., None]) -> RemovableHandle:
+        hooks: StateHooks = self.__dict__.setdefault("_state_hooks", StateHooks())
+        return RemovableHandle(hooks.add(kind, hook))
 
     # --- modes, dtype, gradients ------------------------------------------------------------------
 
@@ -400,12 +522,23 @@ class Module:
         fn(self)
         return self
 
-    def to(self: M, dtype: Any) -> M:
-        """Cast floating-point parameters, their gradients and buffers to a floating dtype. Returns self.
+    def to(self: M, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False) -> M:
+        """Cast floating-point parameters, their gradients and buffers to a floating dtype, told alone, by a Tensor, or behind a
+        device, which is the CPU (non_blocking means nothing here). Returns self.
 
         Parameters keep their identity (an optimizer that holds them goes on) and their memory layout.
-        Raises TypeError for a dtype that is not floating point.
+        Raises TypeError for a dtype that is not floating point, RuntimeError for another device.
         """
+        for given in args:
+            if is_device(given):
+                device = given
+            elif isinstance(given, Tensor):
+                dtype = given.dtype
+            elif given is not None and not isinstance(given, bool):
+                dtype = given
+        check_device(device)
+        if dtype is None:
+            return self
         target = np.dtype(dtype)
         if target.kind != "f":
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={target}")
@@ -415,6 +548,14 @@ class Module:
             for buffer in self.buffers():
                 _cast(buffer, target)
         return self
+
+    def cpu(self: M) -> M:
+        """Returns self: it is on the CPU."""
+        return self
+
+    def type(self: M, dst_type: Any) -> M:
+        """Cast as `to` does. Returns self."""
+        return self.to(dtype=dst_type)
 
     def float(self: M) -> M:
         """Cast to float32: `to(tt.float32)`."""

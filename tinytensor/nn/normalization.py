@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinytensor.creation import ones, tensor, zeros
+from tinytensor.device import check_device
 from tinytensor.nn import functional as F
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
@@ -31,8 +32,11 @@ class _BatchNorm(Module):
         affine: bool = True,
         track_running_stats: bool = True,
         dtype: Any = None,
+        device: Any = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
+        check_device(device)
         d = get_default_dtype() if dtype is None else dtype
         self.num_features = num_features
         self.eps = eps
@@ -40,7 +44,7 @@ class _BatchNorm(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.register_parameter("weight", Parameter(ones(num_features, dtype=d)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_features, dtype=d)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(num_features, dtype=d)) if affine and bias else None)
         self.register_buffer("running_mean", zeros(num_features, dtype=d) if track_running_stats else None)
         self.register_buffer("running_var", ones(num_features, dtype=d) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", tensor(0) if track_running_stats else None)
@@ -52,6 +56,14 @@ class _BatchNorm(Module):
                 self.running_mean.zero_()
                 self.running_var.fill_(1)
                 self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Forget what was seen, and start from weight 1 and bias 0."""
+        self.reset_running_stats()
+        with no_grad():
+            for parameter, value in ((self.weight, 1), (self.bias, 0)):
+                if parameter is not None:
+                    parameter.fill_(value)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized, in its shape. In training the running statistics go on."""
@@ -73,7 +85,7 @@ class _BatchNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -107,8 +119,10 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
         dtype: Any = None,
+        device: Any = None,
     ) -> None:
         super().__init__()
+        check_device(device)
         d = get_default_dtype() if dtype is None else dtype
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.eps = eps
@@ -122,7 +136,7 @@ class LayerNorm(Module):
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
 
 
 class RMSNorm(Module):
@@ -136,8 +150,10 @@ class RMSNorm(Module):
         eps: float | None = None,
         elementwise_affine: bool = True,
         dtype: Any = None,
+        device: Any = None,
     ) -> None:
         super().__init__()
+        check_device(device)
         d = get_default_dtype() if dtype is None else dtype
         self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
         self.eps = eps
@@ -162,9 +178,17 @@ class GroupNorm(Module):
     bias: Parameter | None
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, dtype: Any = None
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: Any = None,
+        device: Any = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
+        check_device(device)
         if num_channels % num_groups:
             raise ValueError(f"GroupNorm: num_channels={num_channels} is no multiple of num_groups={num_groups}")
         d = get_default_dtype() if dtype is None else dtype
@@ -173,11 +197,11 @@ class GroupNorm(Module):
         self.eps = eps
         self.affine = affine
         self.register_parameter("weight", Parameter(ones(num_channels, dtype=d)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_channels, dtype=d)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(num_channels, dtype=d)) if affine and bias else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalized, in its shape."""
         return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._tape import set_operators
+from .._tape import Composed, Op, set_operators
+from ..device import check_device, is_device
+from ..spelling import IN_PLACE
 from ..tensor import Tensor, check_dtype
 from . import (
     activation,
@@ -75,14 +77,27 @@ _ROOMS = {
     "adaptive_max_pool2d",
     linalg: "det slogdet logdet inverse pinverse cholesky matrix_power",
 }
-PUBLIC: dict[str, Any] = {name: getattr(room, name) for room, names in _ROOMS.items() for name in names.split()}
+_public: dict[Any, Composed] = {}
+
+
+def public(function: Any, module: str = __name__) -> Any:
+    """A function as it is called from outside: an Op is itself, one composed of ops also takes PyTorch's spellings."""
+    if isinstance(function, Op):
+        return function
+    if function not in _public:
+        _public[function] = Composed(function, module)
+    return _public[function]
+
+
+PUBLIC: dict[str, Any] = {name: public(getattr(room, name)) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
-    pointwise.mul,
-    pointwise.sub,
-    pointwise.div,
-    pointwise.div,
+    PUBLIC["mul"],
+    PUBLIC["sub"],
+    PUBLIC["div"],
+    PUBLIC["div"],
 )
-PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = pointwise.clamp, pointwise.abs, pointwise.neg
+PUBLIC["clip"], PUBLIC["absolute"], PUBLIC["negative"] = PUBLIC["clamp"], PUBLIC["abs"], PUBLIC["neg"]
+PUBLIC["concatenate"] = PUBLIC["cat"]
 PUBLIC["fix"], PUBLIC["sgn"] = pointwise.trunc, pointwise.sign
 for _alias, _name in (
     ("greater", "gt"),
@@ -99,7 +114,7 @@ __all__ = ["PUBLIC", *PUBLIC]
 _NOT_METHODS = {
     "alpha_dropout", "atleast_1d", "atleast_2d", "atleast_3d", "batch_norm", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "block_diag", "broadcast_tensors", "bucketize", "cartesian_prod", "cat", "celu",
-    "column_stack", "concat", "cosine_similarity", "cross_entropy", "cumulative_trapezoid", "dropout", "dropout1d",
+    "column_stack", "concat", "concatenate", "cosine_similarity", "cross_entropy", "cumulative_trapezoid", "dropout", "dropout1d",
     "dropout2d", "dstack", "einsum", "elu", "embedding", "gelu", "glu", "group_norm", "gumbel_softmax", "hardsigmoid",
     "hardswish", "hardtanh", "hstack", "instance_norm", "kl_div", "layer_norm", "leaky_relu", "linear", "logsigmoid",
     "maxout", "meshgrid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "relu6",
@@ -110,12 +125,27 @@ _NOT_METHODS = {
 _NOT_METHODS.update(name for room in (convolution, pooling) for name in _ROOMS[room].split())
 
 
-def to(self: Tensor, dtype: Any = None) -> Tensor:
-    """This tensor in another dtype (itself where it has it). Gradient: g in this dtype."""
-    if isinstance(dtype, Tensor):
-        dtype = dtype.dtype
-    d = check_dtype(dtype, "to")
-    return self if d == self.dtype else pointwise.cast(self, d)
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, **how: Any) -> Tensor:
+    """This tensor in another dtype, given alone, as a tensor that has it, or behind a device, which is the CPU. Itself where it has
+    the dtype, unless `copy`; `non_blocking` means nothing here. Gradient: g in this dtype. RuntimeError for another device."""
+    for given in args:
+        if is_device(given):
+            device = given
+        elif isinstance(given, Tensor):
+            dtype = given.dtype
+        elif given is not None and not isinstance(given, bool):
+            dtype = given
+    check_device(device)
+    copy = how.pop("copy", False)
+    how.pop("non_blocking", None)
+    if how:
+        raise TypeError(f"to: got unexpected keywords {', '.join(how)}; it takes dtype, device, copy and non_blocking")
+    if dtype is None and device is None and not args:
+        raise TypeError("to: expected a dtype, a device or a tensor")
+    d = self.dtype if dtype is None else check_dtype(dtype, "to")
+    if d == self.dtype:
+        return shape.clone(self) if copy else self
+    return pointwise.cast(self, d)
 
 
 def getitem(self: Tensor, key: Any) -> Tensor:
@@ -137,7 +167,26 @@ def _converter(name: str, dtype: Any) -> Any:
     return convert
 
 
+_TAKE_INPLACE = (
+    "relu leaky_relu elu selu silu dropout hardtanh relu6 hardsigmoid hardswish celu mish threshold rrelu dropout1d dropout2d "
+    "alpha_dropout"
+)
+
+_IN_PLACE_TOO = (
+    "sign floor ceil round trunc frac tan asin acos atan sinh cosh asinh acosh atanh log2 log10 exp2 erf erfc logit nan_to_num "
+    "clamp_min clamp_max lerp addcmul addcdiv addmm baddbmm fmod remainder floor_divide copysign hypot atan2 xlogy tril triu cumsum "
+    "cumprod"
+)
+
+
+def convert_type(self: Tensor, dtype: Any) -> Tensor:
+    """This tensor in another dtype (itself where it has it), as `to` gives it."""
+    return to(self, dtype)
+
+
 def _attach() -> None:
+    for name in _TAKE_INPLACE.split():
+        IN_PLACE[name] = inplace.in_place_method(f"{name}_", PUBLIC[name], f"{name}(x)")
     for name, function in PUBLIC.items():
         if name not in _NOT_METHODS and not name.endswith("_loss"):
             setattr(Tensor, name, function)
@@ -157,16 +206,20 @@ def _attach() -> None:
     Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]
     for name, method in (*scattering.IN_PLACE.items(), *inplace.METHODS.items()):
         setattr(Tensor, name, method)
+    for name in _IN_PLACE_TOO.split():
+        setattr(Tensor, f"{name}_", inplace.in_place_method(f"{name}_", PUBLIC[name], f"{name}(x)"))
     for name, dtype in (
         ("float", "float32"),
         ("double", "float64"),
         ("long", "int64"),
+        ("int", "int64"),
         ("bool", "bool"),
         ("byte", "uint8"),
     ):
         setattr(Tensor, name, _converter(name, dtype))
     Tensor.to = to  # type: ignore[attr-defined]
     Tensor.type_as = to  # type: ignore[attr-defined]
+    Tensor.type = convert_type  # type: ignore[attr-defined]
     Tensor.where = where_method  # type: ignore[attr-defined]
     Tensor.T = property(shape.t)  # type: ignore[assignment]
     Tensor.mT = property(shape.matrix_transpose)  # type: ignore[assignment]

@@ -184,7 +184,8 @@ def in_place_method(name: str, function: Any, text: str) -> Any:
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         _check(name, self, *args, *kwargs.values())
-        return _write(name, self, function(self, *args, **kwargs))
+        result = function(self, *args, **kwargs)
+        return self if result is self else _write(name, self, result)
 
     method.__name__ = name
     method.__doc__ = (

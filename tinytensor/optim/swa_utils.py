@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinytensor import _tape
+from tinytensor.device import check_device
 from tinytensor.nn.module import Module
+from tinytensor.nn.normalization import _BatchNorm
 from tinytensor.optim.lr_scheduler import LRScheduler, _per_group, _require_optimizer
 from tinytensor.optim.optimizer import Optimizer
 from tinytensor.tape import no_grad
@@ -18,6 +20,7 @@ from tinytensor.tensor import Tensor
 
 __all__ = [
     "SWALR", "AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn",
+    "update_bn",
 ]  # fmt: skip
 
 AvgFn = Callable[[Tensor, Tensor, Tensor], Any]
@@ -129,6 +132,33 @@ class AveragedModel(Module):
             for average, current in copied:
                 average.copy_(current)
             self.n_averaged.add_(1)
+
+
+def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
+    """Set the running statistics of every BatchNorm of `model` to those of the batches of `loader`, in one pass of it: averaged
+    weights have none of their own.
+
+    A batch is the input, or a tuple or list that starts with it. Each batch weighs the same. Modes and momenta are as before
+    in the end; a model without BatchNorm is left alone. RuntimeError for another device than the CPU.
+    """
+    check_device(device)
+    layers = {m: m.momentum for m in model.modules() if isinstance(m, _BatchNorm)}
+    if not layers:
+        return
+    modes = {m: m.training for m in model.modules()}
+    model.train()
+    try:
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None
+        with no_grad():
+            for batch in loader:
+                model(batch[0] if isinstance(batch, (list, tuple)) else batch)
+    finally:
+        for layer, momentum in layers.items():
+            layer.momentum = momentum
+        for module, mode in modes.items():
+            module.training = mode
 
 
 class SWALR(LRScheduler):
