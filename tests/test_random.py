@@ -185,6 +185,7 @@ def test_randint() -> None:
     assert big.max() > 2**62
     assert tt.randint(3, 4, (5,)).tolist() == [3] * 5
     assert tt.randint(2, (3,), dtype=tt.float32).dtype == tt.float32
+    assert tt.randint(2, size=(3, 1)).shape == (3, 1)
     for bad in (lambda: tt.randint(3, 3, (1,)), lambda: tt.randint(5), lambda: tt.randint(0, 5)):
         with pytest.raises(ValueError, match="randint"):
             bad()

@@ -146,11 +146,12 @@ def randint(
     """Integers in [low, high), or in [0, low) as randint(high, size): int64."""
     if device is not None:
         check_device(device)
-    if size is None:
-        if high is None or isinstance(high, int):
-            raise ValueError("randint: expected randint(high, size) or randint(low, high, size) with size a tuple")
+    if size is None:  # randint(high, size)
         low, high, size = 0, low, high
-    assert high is not None
+    elif high is None:  # randint(high, size=size)
+        low, high = 0, low
+    if size is None or isinstance(size, int) or high is None:
+        raise ValueError("randint: expected randint(high, size) or randint(low, high, size) with size a tuple")
     shape = size_of(tuple(size))
     count = int(np.prod(shape, dtype=np.int64))
     key, at = (generator or default_generator).take(-(-count // 2))

@@ -40,7 +40,7 @@ class Sequential(Module):
             if skip:
                 skip = False
             elif type(module) is Linear and module.runs_plainly() and (activation := fused(after)) is not None:
-                x = module(x, activation)
+                x = module(x, activation=activation)
                 skip = True
             else:
                 x = module(x)

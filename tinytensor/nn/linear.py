@@ -61,7 +61,7 @@ class Linear(Module):
             bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0
             init.uniform_(self.bias, -bound, bound, generator=generator)
 
-    def forward(self, x: Tensor, activation: tuple[Any, ...] | None = None) -> Tensor:
+    def forward(self, x: Tensor, *, activation: tuple[Any, ...] | None = None) -> Tensor:
         """Return x W^T + b of shape (*, out_features), and through `activation`, as Sequential may ask, in the same op."""
         own = self._parameters
         try:
