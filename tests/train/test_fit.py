@@ -471,7 +471,7 @@ def test_one_batch_one_sample():
         ({"epochs": 2.5}, ValueError, "epochs must be a whole number >= 1, got 2.5"),
         ({"batch_size": 0}, ValueError, "batch_size must be"),
         ({"accumulate": 0}, ValueError, "accumulate must be"),
-        ({"save_every": "day"}, ValueError, "save_every must be a whole number >= 1 or 'epoch', got 'day'"),
+        ({"save_every": "day"}, ValueError, "save_every must be a whole number >= 1, a timedelta, or 'epoch', got 'day'"),
         ({"clip_grad_norm": -1.0}, ValueError, "clip_grad_norm must be a number > 0"),
         ({"clip_grad_value": math.nan}, ValueError, "clip_grad_value must be a number > 0"),
         ({"schedule_per": "day"}, ValueError, "schedule_per must be 'step' or 'epoch'"),

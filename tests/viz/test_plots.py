@@ -6,9 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from tinytensor.train import EpochRecord
-from tinytensor.viz import plot_curves, plot_digits
-from tinytensor.viz.plots import _running_mean
+from tinytensor.train import History
+from tinytensor.viz import plot_digits, plot_histories
 
 
 def size(path):
@@ -18,17 +17,41 @@ def size(path):
     return struct.unpack(">II", content[16:24])
 
 
-def record(epoch, held):
-    return EpochRecord(epoch, 1 / epoch, 0.9, 1e-3, 0.5, 1000.0, *((0.3, 0.8) if held else ()))
+def history(epochs, *columns):
+    return History(
+        [{"epoch": e, **{name: 1 / (e + i) for i, name in enumerate(columns)}} for e in range(1, epochs + 1)]
+    )
 
 
-@pytest.mark.parametrize("held", [False, True])
-@pytest.mark.parametrize("epochs, steps", [(1, 1), (2, 2), (3, 300)])
-def test_curves_of_any_length(tmp_path, epochs, steps, held):
+@pytest.mark.parametrize("runs, height", [(2, 423), (4, 451), (12, 506)])
+def test_histories_of_several_runs(tmp_path, runs, height):
     pytest.importorskip("matplotlib")
-    history = [record(epoch, held) for epoch in range(1, epochs + 1)]
-    plot_curves(history, np.linspace(2, 0.1, steps), tmp_path / "curves.png", None if held else 0.9)
-    assert size(tmp_path / "curves.png") == (990, 396)
+    made = {f"run {i}": history(i + 1, "train_loss", "train_accuracy", "val_loss") for i in range(runs)}
+    plot_histories(made, tmp_path / "curves.png")
+    width, found = size(tmp_path / "curves.png")
+    assert width == 1056 and abs(found - height) <= 1
+
+
+def test_what_only_one_run_has_is_left_out(tmp_path):
+    pytest.importorskip("matplotlib")
+    plot_histories(
+        {"a": history(3, "train_loss", "train_accuracy"), "b": history(3, "train_loss", "val_r2")}, tmp_path / "x.png"
+    )
+    assert size(tmp_path / "x.png")[0] == 528  # the loss alone
+
+
+def test_one_history_is_drawn_as_it_draws_itself(tmp_path):
+    pytest.importorskip("matplotlib")
+    one = history(4, "train_loss", "val_loss")
+    plot_histories({"a": one}, tmp_path / "a.png")
+    one.plot(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_nothing_to_draw(tmp_path):
+    for made in ({}, {"a": history(2, "train_loss"), "b": History()}):
+        with pytest.raises(ValueError, match="no epoch to draw"):
+            plot_histories(made, tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("count, wrong, rows", [(1, 0, 1), (7, 7, 2), (10, 0, 1), (100, 31, 6), (100, 11, 5)])
@@ -44,10 +67,13 @@ def test_digits_have_the_rows_they_need(tmp_path, count, wrong, rows):
     assert abs(height - 110 * (0.3 + 0.5 * halves + 1.16 * rows)) <= 1  # matplotlib's versions round differently
 
 
-def test_running_mean_uses_the_last_values():
-    values = np.array([4.0, 2.0, 6.0, 1.0, 1.0])
-    np.testing.assert_allclose(_running_mean(values, 3), [4, 3, 4, 3, 8 / 3])
-    np.testing.assert_array_equal(_running_mean(values, 1), values)
+def test_names_of_classes_are_written_in_place_of_numbers(tmp_path):
+    pytest.importorskip("matplotlib")
+    labels = np.arange(10)
+    images = np.zeros((10, 28, 28), np.uint8)
+    plot_digits(images, labels, labels[::-1].copy(), tmp_path / "numbers.png")
+    plot_digits(images, labels, labels[::-1].copy(), tmp_path / "names.png", ["trousers"] * 10)
+    assert (tmp_path / "numbers.png").read_bytes() != (tmp_path / "names.png").read_bytes()
 
 
 def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch):
@@ -55,5 +81,5 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install tinytensor\[train\]"):
-        plot_curves([record(1, False)], [1.0], tmp_path / "curves.png")
+        plot_histories({"a": history(2, "train_loss"), "b": history(2, "train_loss")}, tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []

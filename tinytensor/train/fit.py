@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def fit(
     restore_best: bool | None = None,
     save_best: str | os.PathLike[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    save_every: int | str | None = None,
+    save_every: int | str | timedelta | None = None,
     resume: bool = False,
     callbacks: Iterable[Callback] = (),
     progress: bool | None = None,
@@ -98,7 +99,7 @@ def fit(
     best epoch's weights back at the end (default: with early_stopping). save_best: file to write them to whenever there are
     better ones: the model's state_dict.
     checkpoint: file that is written, whole or not at all, after each epoch (save_every="epoch", as None), or every `save_every`
-    updates, and at the end.
+    updates, or whenever a timedelta has passed, and at the end.
     With resume=True training goes on where the file was written, bit for bit as if it had not been interrupted (data that comes
     as an iterable of batches must give the same ones again; transforms and data sets that draw random numbers must use our
     generators, in this thread); without a file it begins. callbacks: see Callback. progress: False shows nothing, None a bar
@@ -187,14 +188,14 @@ def _check(
     clip_grad_value: float | None,
     schedule_per: str,
     mode: str | None,
-    save_every: int | str,
+    save_every: int | str | timedelta,
 ) -> None:
     counts = [("epochs", epochs), ("batch_size", 1 if batch_size is None else batch_size), ("accumulate", accumulate)]
-    if save_every != "epoch":
+    if save_every != "epoch" and not isinstance(save_every, timedelta):
         counts.append(("save_every", save_every))  # type: ignore[arg-type]
     for name, value in counts:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            also = " or 'epoch'" if name == "save_every" else ""
+            also = ", a timedelta, or 'epoch'" if name == "save_every" else ""
             raise ValueError(f"fit: {name} must be a whole number >= 1{also}, got {value!r}")
     for name, limit in (("clip_grad_norm", clip_grad_norm), ("clip_grad_value", clip_grad_value)):
         if limit is not None and not 0 < limit < math.inf:

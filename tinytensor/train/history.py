@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
 
 from tinytensor.serialize import write_atomically
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 Value = float | int | None
-_TRAIN, _VALIDATION, _BEST = "#1b6ca8", "#d98324", "#5b6770"
+_TRAIN, _VALIDATION, _TEST, _BEST = "#1b6ca8", "#d98324", "#c0392b", "#5b6770"
 _NAMES = {"mse": "MSE", "mae": "MAE", "r2": "R²", "f1": "F1"}
 _SHARES = ("accuracy", "precision", "recall", "f1")
 
@@ -94,9 +96,16 @@ class History:
                     raise ValueError(f"{os.fspath(path)}: line {lines.line_num}: {error}") from None
         return cls(rows)
 
-    def plot(self, path: str | os.PathLike[str]) -> None:
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        step_losses: Sequence[float] = (),
+        test: Mapping[str, float] | None = None,
+    ) -> None:
         """Draw the learning curves to a PNG: a panel for the loss and one for each metric, training and validation, the best
-        epoch marked. ValueError for an empty history, ImportError without matplotlib, OSError."""
+        epoch marked. step_losses: the loss of each update in turn, drawn as a running mean behind. test: scores by name, marked at the
+        end. ValueError for an empty history, ImportError without matplotlib, OSError."""
         if not self.rows:
             raise ValueError("History.plot: there is no epoch to draw")
         try:
@@ -114,6 +123,11 @@ class History:
         best, epochs = self.best(), self["epoch"]
         for axes, name in zip(panels, names):
             percent = _is_share(name)
+            if name == "loss" and len(step_losses):
+                each = len(step_losses) / len(self.rows)
+                x = epochs[0] - 1 + np.arange(1, len(step_losses) + 1) / each
+                smooth = _running_mean(np.asarray(step_losses, float), max(1, round(each / 20)))
+                axes.plot(x, smooth, color=_TRAIN, alpha=0.35, lw=1, label="training, running mean")
             if best is not None:
                 axes.axvline(best["epoch"], color=_BEST, lw=1, ls=":", zorder=1)
             for column, label, color, mark in (
@@ -137,8 +151,20 @@ class History:
                         mec="white",
                         label=f"best: epoch {best['epoch']}, {shown}",
                     )
+            if test is not None and _drawable(value := test.get(name)):
+                shown = f"{100 * value:.2f} %" if percent else f"{value:.4g}"
+                axes.plot(
+                    epochs[-1],
+                    100 * value if percent else value,
+                    "*",
+                    ms=13,
+                    color=_TEST,
+                    mec="white",
+                    label=f"test, {shown}",
+                )
             if name == "loss":
                 values = [row[c] for row in self.rows for c in ("train_loss", "val_loss") if _drawable(row.get(c))]
+                values += [v for v in step_losses if _drawable(v)]
                 if values and min(values) > 0 and max(values) > 20 * min(values):
                     axes.set_yscale("log")
             title = name.replace("_", "-") + " accuracy" if name.startswith("top_") else _NAMES.get(name, name)
@@ -172,6 +198,15 @@ def _number(text: str) -> Value:
         return int(text)
     except ValueError:
         return float(text)
+
+
+def _running_mean(values: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    """The mean of the last `width` values at each place, of fewer at the start."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - width, 0)
+    mean: npt.NDArray[Any] = (sums[ends] - sums[starts]) / (ends - starts)
+    return mean
 
 
 def _drawable(value: Any) -> TypeGuard[float]:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import islice
 from types import FrameType
 from typing import Any
@@ -69,7 +70,7 @@ class Run:
         self.restore_best = False
         self.save_best: str | os.PathLike[str] | None = None
         self.checkpoint: str | os.PathLike[str] | None = None
-        self.save_every: int | str = "epoch"
+        self.save_every: int | str | timedelta = "epoch"
         self.callbacks: list[Callback] = []
         self.display: Lines | None = None
         self.generators: list[Generator] = []
@@ -91,6 +92,7 @@ class Run:
         self._clock: float | None = None
         self._counts: bool | None = None  # whether right answers are counted; None: the first batch will say
         self._interrupt = _Interrupt()
+        self._saved = time.perf_counter()  # the checkpoint
 
     # --- for callbacks ----------------------------------------------------------------------------
     @property
@@ -107,6 +109,10 @@ class Run:
     def steps_per_epoch(self) -> int | None:
         """Updates an epoch, where they are known."""
         return None if self.source.size is None else -(-self.source.size // self.accumulate)
+
+    def judged(self) -> Module:
+        """The model that is validated and kept: the averages, where there are any."""
+        return self.model if self.ema is None else self.ema.module
 
     def stop(self, reason: str = "a callback stopped it") -> None:
         """End training: the epoch under way ends here, is validated and recorded, and is the last."""
@@ -160,7 +166,6 @@ class Run:
     def _steps(self, after_step: Sequence[Callable[[Run], None]]) -> None:
         batches = self._batches()
         schedule = self.schedule if self.schedule_per == "step" else None
-        every = self.save_every if isinstance(self.save_every, int) and self.checkpoint is not None else 0
         self._clock = time.perf_counter()
         try:
             while self.history.stopped is None:
@@ -174,7 +179,7 @@ class Run:
                 self.step += 1
                 for call in after_step:
                     call(self)
-                if every and self.step % every == 0:
+                if self.checkpoint is not None and self._due():
                     self._save()
                 if self._interrupt.pending:
                     self._check_interrupt()
@@ -290,9 +295,7 @@ class Run:
         if self._counts:
             row["train_accuracy"] = self._right / self._count
         if self.validation is not None:
-            self.scores = score(
-                self._judged(), self.validation, self.loss_function, self.metrics, self._check_interrupt
-            )
+            self.scores = score(self.judged(), self.validation, self.loss_function, self.metrics, self._check_interrupt)
             row.update({f"val_{name}": value for name, value in self.scores.items()})
             self._last_confusion = self._confusion(self.scores)
         row["seconds"] = self._seconds + time.perf_counter() - started
@@ -309,9 +312,9 @@ class Run:
             history.best_epoch = self.epoch
             self._best["value"], self._best["confusion"] = value, self._last_confusion
             if self.restore_best:
-                self._best["weights"] = {name: t.numpy().copy("K") for name, t in self._judged().state_dict().items()}
+                self._best["weights"] = {name: t.numpy().copy("K") for name, t in self.judged().state_dict().items()}
             if self.save_best is not None:
-                save(self._judged().state_dict(), self.save_best)
+                save(self.judged().state_dict(), self.save_best)
         if (
             self.early_stopping is not None
             and self.early_stopping.update(value, history.mode)
@@ -344,10 +347,6 @@ class Run:
             f"fit: interrupted after step {self.step}, in epoch {self.epoch} of {self.epochs}{written}"
         )
 
-    def _judged(self) -> Module:
-        """The model that is validated and kept: the averages, where there are any."""
-        return self.model if self.ema is None else self.ema.module
-
     def _confusion(self, scores: Scores) -> Any:
         if not scores.classifies() or scores.outputs is None or scores.targets is None:
             return None
@@ -364,9 +363,16 @@ class Run:
             self.model.load_state_dict(self.ema.module.state_dict())
 
     # --- the checkpoint ---------------------------------------------------------------------------
+    def _due(self) -> bool:
+        """Whether the checkpoint is to be written after an update."""
+        if isinstance(self.save_every, timedelta):
+            return time.perf_counter() - self._saved >= self.save_every.total_seconds()
+        return isinstance(self.save_every, int) and self.step % self.save_every == 0
+
     def _save(self) -> None:
         assert self.checkpoint is not None
         save(resume.capture(self), self.checkpoint)
+        self._saved = time.perf_counter()
 
     def progress_state(self) -> dict[str, Any]:
         """Where the training is, for a checkpoint."""

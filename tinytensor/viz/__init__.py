@@ -1,6 +1,6 @@
 """Pictures of training; needs matplotlib (`pip install tinytensor[train]`), which is imported only when one
 is drawn."""
 
-from tinytensor.viz.plots import plot_curves, plot_digits
+from tinytensor.viz.plots import plot_digits, plot_histories
 
-__all__ = ["plot_curves", "plot_digits"]
+__all__ = ["plot_digits", "plot_histories"]

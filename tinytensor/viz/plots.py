@@ -1,10 +1,10 @@
-"""The two pictures of a training run: its curves, and images with what the network made of them."""
+"""Pictures of training runs: learning curves, and images with what a network made of them."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,72 +13,66 @@ from numpy.typing import NDArray
 from tinytensor.serialize import write_atomically
 
 if TYPE_CHECKING:
-    from tinytensor.train import EpochRecord
+    from tinytensor.train.history import History
 
-__all__ = ["plot_curves", "plot_digits"]
+__all__ = ["plot_digits", "plot_histories"]
 
-_RIGHT, _WRONG, _HELD = "#1b6ca8", "#c0392b", "#d98324"
+_WRONG = "#c0392b"
 _COLUMNS, _ROWS = 10, 3  # of each half of the picture of digits
 
 
-def plot_curves(
-    history: Sequence[EpochRecord],
-    step_losses: Sequence[float],
-    path: str | os.PathLike[str],
-    test_accuracy: float | None = None,
-) -> None:
-    """Draw loss (each step and each epoch) and accuracy (each epoch, and the test's at the end) to a PNG at
-    `path`.
+def plot_histories(histories: Mapping[str, History], path: str | os.PathLike[str]) -> None:
+    """Draw the learning curves of runs, by name, to a PNG: of one as `History.plot` does, of several in one panel for the loss and one
+    for each metric that two of them have; each run in its colour, training dashed and validation solid.
 
-    Raises ImportError without matplotlib, OSError if the file cannot be written.
+    Raises ValueError for none, or one without an epoch; ImportError without matplotlib, OSError if the file cannot be written.
     """
-    figure = _figure(9.0, 3.6)
-    from matplotlib.ticker import LogLocator, NullLocator
+    empty = [name for name, history in histories.items() if not history.rows]
+    if empty or not histories:
+        raise ValueError(f"plot_histories: no epoch to draw{f' in {empty[0]}' if empty else ''}")
+    if len(histories) == 1:
+        next(iter(histories.values())).plot(path)
+        return
+    columns = [
+        name for history in histories.values() for name in history.columns() if name.startswith(("train_", "val_"))
+    ]
+    panels = [
+        "loss",
+        *dict.fromkeys(n for c in columns if columns.count(c) > 1 and (n := c.partition("_")[2]) != "loss"),
+    ]
+    across = min(len(panels), 3)
+    down = -(-len(panels) // across)
+    figure = _figure(4.8 * across, 3.6 * down + 0.25 * -(-len(histories) // 3))
+    from matplotlib import colormaps
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
 
-    losses, accuracies = figure.subplots(1, 2)
-    epochs = np.array([record.epoch for record in history])
-    steps = np.asarray(step_losses, dtype=float)
-    each = len(steps) / len(epochs)
-
-    smooth = _running_mean(steps, max(1, round(each / 20)))
-    losses.plot(
-        np.arange(1, len(steps) + 1) / each,
-        smooth,
-        color=_RIGHT,
-        alpha=0.45,
-        lw=1,
-        label="train, running mean",
-    )
-    losses.plot(epochs, [record.train_loss for record in history], "o-", color=_RIGHT, label="train, epoch mean")
-    losses.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", yscale="log")
-    losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    losses.yaxis.set_major_formatter("{x:g}")
-    losses.yaxis.set_minor_locator(NullLocator())
-
-    accuracies.plot(epochs, [100 * record.train_accuracy for record in history], "o-", color=_RIGHT, label="train")
-    held = [record for record in history if record.holdout_loss is not None and record.holdout_accuracy is not None]
-    if held:
-        held_epochs = [record.epoch for record in held]
-        losses.plot(held_epochs, [record.holdout_loss for record in held], "s-", color=_HELD, label="holdout")
-        shown = [100 * (record.holdout_accuracy or 0.0) for record in held]
-        accuracies.plot(held_epochs, shown, "s-", color=_HELD, label="holdout")
-    if test_accuracy is not None:
-        accuracies.plot(
-            epochs[-1],
-            100 * test_accuracy,
-            "*",
-            ms=14,
-            color=_WRONG,
-            label=f"test, {100 * test_accuracy:.2f} %",
-        )
-    accuracies.set(title="Accuracy", xlabel="epoch", ylabel="right answers (%)")
-
-    for axes in (losses, accuracies):
-        axes.set_xlim(0, epochs[-1] * 1.04)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+    colors: Any = colormaps["tab10" if len(histories) <= 10 else "tab20"]
+    cells = figure.subplots(down, across, squeeze=False).reshape(-1)
+    for axes, name in zip(cells, panels):
+        share = name in ("accuracy", "precision", "recall", "f1") or name.startswith("top_")
+        for number, history in enumerate(histories.values()):
+            for column, style in ((f"train_{name}", "--"), (f"val_{name}", "-")):
+                points = [(row["epoch"], value) for row in history if (value := row.get(column)) is not None]
+                if points:
+                    x, y = np.array(points, float).T
+                    mark = "o" if len(points) == 1 else ""
+                    axes.plot(x, 100 * y if share else y, style + mark, lw=1.4, color=colors(number % colors.N))
+        if name == "loss" and all((np.asarray(line.get_ydata()) > 0).all() for line in axes.get_lines()):
+            axes.set_yscale("log")
+        title = name[:1].upper() + name[1:].replace("_", "-")
+        axes.set(title=title, xlabel="epoch", ylabel=f"{title.lower()}{' (%)' if share else ''}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+    for axes in cells[len(panels) :]:
+        axes.set_axis_off()
+    handles = [Line2D([], [], color=colors(i % colors.N), label=name) for i, name in enumerate(histories)]
+    handles += [
+        Line2D([], [], color="#555555", ls=style, label=label)
+        for style, label in (("--", "training"), ("-", "validation"))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), frameon=False, fontsize=9)
     _write(figure, path)
 
 
@@ -87,10 +81,11 @@ def plot_digits(
     labels: NDArray[np.int64],
     predictions: NDArray[np.int64],
     path: str | os.PathLike[str],
+    classes: Sequence[str] = (),
 ) -> None:
     """Draw the first images with their predictions, and below them the first mistakes, to a PNG at `path`.
 
-    A mistake has a red frame and reads "4, is 9". Raises ImportError without matplotlib, OSError if the file
+    A mistake has a red frame and reads "4, is 9"; `classes` are names to be read instead of numbers. Raises ImportError without matplotlib, OSError if the file
     cannot be written.
     """
     half = _COLUMNS * _ROWS
@@ -109,34 +104,26 @@ def plot_digits(
         part.suptitle(title, fontsize=11)
         cells = part.subplots(count, _COLUMNS, squeeze=False).reshape(-1)
         for axes, index in zip(cells, chosen, strict=False):
-            _draw_image(axes, images[index], int(labels[index]), int(predictions[index]))
+            _draw_image(axes, images[index], int(labels[index]), int(predictions[index]), classes)
         for axes in cells[len(chosen) :]:
             axes.set_axis_off()
     _write(figure, path)
 
 
-def _draw_image(axes: Any, image: NDArray[np.uint8], label: int, prediction: int) -> None:
+def _draw_image(axes: Any, image: NDArray[np.uint8], label: int, prediction: int, classes: Sequence[str]) -> None:
     right = prediction == label
+    said, truth = (classes[i] if classes else str(i) for i in (prediction, label))
     axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
     axes.set(xticks=[], yticks=[])
     axes.set_title(
-        f"{prediction}" if right else f"{prediction}, is {label}",
-        fontsize=10,
+        said if right else f"{said},{chr(10) if classes else ' '}is {truth}",
+        fontsize=7.5 if classes else 10,
         pad=3,
         color="black" if right else _WRONG,
         fontweight="normal" if right else "bold",
     )
     for spine in axes.spines.values():
         spine.set(color="#bbbbbb" if right else _WRONG, linewidth=0.8 if right else 2.0)
-
-
-def _running_mean(values: NDArray[Any], width: int) -> NDArray[Any]:
-    """The mean of the last `width` values at each place, of fewer at the start."""
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(ends - width, 0)
-    mean: NDArray[Any] = (sums[ends] - sums[starts]) / (ends - starts)
-    return mean
 
 
 def _figure(width: float, height: float) -> Any:

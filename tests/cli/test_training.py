@@ -1,11 +1,10 @@
-"""The command line: what it prints, what it writes, and one clear line for whatever goes wrong."""
+"""`tinytensor train`: what it prints, what it writes, and one clear line for whatever goes wrong."""
 
 import csv
 import io
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import pytest
 
 import tinytensor
 from tinytensor import cli
+from tinytensor.cli import training
 from tinytensor.data import mnist
 from tinytensor.train import TrainConfig, load_checkpoint
 
@@ -23,21 +23,6 @@ ELSEWHERE = Path(tinytensor.__file__).parent.parent  # not a clone, where the ke
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ELSEWHERE)}  # installed or not
 EXTRAS = ("tqdm", "matplotlib", "safetensors")
 LAST_LINE = r"test accuracy \d+\.\d\d % in \d+\.\d s \(seed 0\)"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A folder of four IDX files: 90 and 45 images of 6 x 5 in 3 classes, which are easy to learn."""
-    folder = tmp_path_factory.mktemp("data")
-    generator = np.random.default_rng(0)
-    for part, count in (("train", 90), ("t10k", 45)):
-        labels = (np.arange(count) % 3).astype(np.uint8)
-        images = generator.integers(0, 120, (count, 6, 5), dtype=np.uint8)
-        images[np.arange(count), labels * 2] += 100
-        header = struct.pack(">4B3I", 0, 0, 8, 3, *images.shape)
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + images.tobytes())
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">4BI", 0, 0, 8, 1, count) + labels.tobytes())
-    return folder
 
 
 @pytest.fixture
@@ -77,7 +62,8 @@ def test_train_prints_and_writes_what_it_should(capsys, data, out):
     assert lines[0].startswith("30-12-3 relu, 90 images, nesterov lr 0.1")
     for number, line in enumerate(lines[1:4], 1):
         assert re.fullmatch(
-            rf"epoch {number}/3  loss \d\.\d{{4}}  accuracy \d+\.\d\d %  \d+\.\d\d s  [\d,]+ samples/s", line
+            rf"epoch {number}/3  loss \d\.\d{{4}}  accuracy \d+\.\d\d %  lr \S+  \d+\.\d\d s  [\d,]+ samples/s",
+            line,
         )
     assert lines[4] == "wrote " + ", ".join(
         f"{out}/{name}" for name in ("checkpoint.safetensors", "history.csv", "curves.png", "digits.png")
@@ -89,7 +75,9 @@ def test_train_prints_and_writes_what_it_should(capsys, data, out):
     assert f"{float(rows[2]['train_loss']):.4f}" == lines[3].split()[3]
     for name in ("curves.png", "digits.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    assert len(list(out.iterdir())) == 4
+    assert {path.name for path in out.iterdir()} == {
+        "checkpoint.safetensors", "history.csv", "curves.png", "digits.png", "run.toml", "state.safetensors"
+    }  # fmt: skip
 
 
 def test_the_last_line_is_the_last_epochs_test_accuracy(capsys, data, out):
@@ -107,18 +95,31 @@ def test_the_last_line_is_the_last_epochs_test_accuracy(capsys, data, out):
 def test_options_reach_the_recipe(capsys, data, out, monkeypatch):
     seen = []
 
-    def look(config, *rest):
-        seen.append((config, cli.get_num_threads()))
+    def look(config, *rest, **more):
+        seen.append((config, tinytensor.get_num_threads()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "train", look)
+    monkeypatch.setattr(training, "train", look)
     run(capsys, "train", "--data", data, "--out", out)
     options = """--hidden 7,5 --activation tanh --optimizer nesterov --lr 0.25 --schedule linear --batch-size 9
         --epochs 4 --weight-decay 0.5 --dropout 0.125 --seed 11 --threads 1 --dtype float64 --holdout 6"""
     run(capsys, "train", "--data", data, "--out", out, *options.split())
     run(capsys, "train", "--data", data, "--out", out, "--hidden", "none")
     assert seen[0][0] == TrainConfig()
-    expected = TrainConfig((7, 5), "tanh", 0.125, "nesterov", 0.25, "linear", 0.5, 9, 4, 11, "float64", 6)
+    expected = TrainConfig(
+        hidden=(7, 5),
+        activation="tanh",
+        dropout=0.125,
+        optimizer="nesterov",
+        lr=0.25,
+        schedule="linear",
+        weight_decay=0.5,
+        batch_size=9,
+        epochs=4,
+        seed=11,
+        dtype="float64",
+        holdout=6,
+    )
     assert seen[1] == (expected, 1)
     assert seen[2][0].hidden == ()
 
@@ -151,7 +152,7 @@ def test_quiet_prints_the_last_line_only(capsys, data, out):
 
 def test_holdout_reports_the_holdout_and_leaves_the_test_images(capsys, data, out):
     _, lines, _ = run(capsys, *small(data, out, "--holdout", 30, "--no-plots"))
-    found = re.fullmatch(r"epoch 3/3  loss .*  holdout loss \d\.\d{4}  accuracy (\S+) %  .*", lines[3])
+    found = re.fullmatch(r"epoch 3/3  loss .*  val loss \d\.\d{4}  val accuracy (\S+) %  .*", lines[3])
     assert lines[0].startswith("30-12-3 relu, 60 images")
     assert lines[-1].startswith(f"holdout accuracy {found[1]} % in ")
 
@@ -171,18 +172,20 @@ def test_numpy_alone_trains_and_says_what_is_missing(capsys, data, out, numpy_al
     status, lines, errors = run(capsys, *small(data, out))
     assert status == 0
     assert errors == [
-        "note: checkpoint.safetensors needs safetensors; curves.png and digits.png need matplotlib; "
+        "note: checkpoint.safetensors and state.safetensors need safetensors; curves.png and digits.png need matplotlib; "
         "the progress bar needs tqdm: pip install 'tinytensor[train]'"
     ]
     assert len([line for line in lines if line.startswith("epoch ")]) == 3
     assert lines[-2] == f"wrote {out}/history.csv"
     assert re.fullmatch(LAST_LINE, lines[-1])
-    assert [path.name for path in out.iterdir()] == ["history.csv"]
+    assert {path.name for path in out.iterdir()} == {"history.csv", "run.toml"}
 
 
 def test_what_is_not_wanted_is_not_missed(capsys, data, out, numpy_alone):
     _, _, errors = run(capsys, *small(data, out, "--no-plots", "--quiet"))
-    assert errors == ["note: checkpoint.safetensors needs safetensors: pip install 'tinytensor[train]'"]
+    assert errors == [
+        "note: checkpoint.safetensors and state.safetensors need safetensors: pip install 'tinytensor[train]'"
+    ]
 
 
 def test_eval_without_safetensors(capsys, data, tmp_path, numpy_alone):
@@ -195,13 +198,13 @@ def test_eval_without_safetensors(capsys, data, tmp_path, numpy_alone):
 WRONG_OPTIONS = {
     "unknown": (["train", "--widen"], "unrecognized arguments: --widen"),
     "abbreviated": (["train", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
-    "no command": ([], "required: {train,eval}"),
+    "no command": ([], "required: {train,eval,predict,info,plot}"),
     "other command": (["test"], "invalid choice: 'test'"),
     "no checkpoint": (["eval"], "required: CHECKPOINT"),
     "width": (["train", "--hidden", "256,0"], "--hidden: expected widths such as 256,128, or none, got '0'"),
     "widths": (["train", "--hidden", "256,,3"], "--hidden: expected widths such as 256,128, or none, got ''"),
     "activation": (["train", "--activation", "swish"], "--activation: invalid choice: 'swish'"),
-    "optimizer": (["train", "--optimizer", "lion"], "--optimizer: invalid choice: 'lion'"),
+    "optimizer": (["train", "--optimizer", "sam"], "--optimizer: invalid choice: 'sam'"),
     "schedule": (["train", "--schedule", "step"], "--schedule: invalid choice: 'step'"),
     "dtype": (["train", "--dtype", "int8"], "--dtype: invalid choice: 'int8'"),
     "lr": (["train", "--lr", "0"], "--lr: expected a number above 0, got '0'"),
@@ -214,6 +217,12 @@ WRONG_OPTIONS = {
     "seed": (["train", "--seed", "-3"], "--seed: expected a whole number of at least 0, got '-3'"),
     "threads": (["eval", "x", "--threads", "two"], "--threads: expected a whole number of at least 1, got 'two'"),
     "holdout": (["train", "--holdout", "x"], "--holdout: expected a whole number of at least 0, got 'x'"),
+    "recipe": (["train", "--recipe", "x"], "--recipe: invalid choice: 'x'"),
+    "two sources": (["train", "--csv", "a", "--target", "b", "--data", "c"], "data and csv exclude each other"),
+    "no target": (["train", "--csv", "a"], "csv needs target, the column to learn"),
+    "nothing to watch": (["train", "--early-stopping", "3"], "early_stopping needs samples to watch: set holdout too"),
+    "resume a recipe": (["train", "--resume", "--recipe", "best"], "give no --recipe and no --config"),
+    "two tests": (["eval", "x", "--csv", "a", "--data", "b"], "not allowed with argument"),
 }
 
 
@@ -230,8 +239,12 @@ def test_wrong_command_line(capsys, case):
 
 def fails(capsys, *arguments):
     """The one line of an error with status 1."""
+    return fails_with(1, capsys, *arguments)
+
+
+def fails_with(expected, capsys, *arguments):
     status, lines, errors = run(capsys, *arguments)
-    assert status == 1 and not any("accuracy" in line for line in lines)
+    assert status == expected and not any("accuracy" in line for line in lines)
     (line,) = errors
     assert line.startswith(f"tinytensor {arguments[0]}: error: ")
     return line.split(": error: ")[1]
@@ -262,22 +275,22 @@ def test_folder_that_cannot_be_written(capsys, data, tmp_path):
 
 
 def test_recipes_that_cannot_work(capsys, data, out, monkeypatch):
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)  # no note of missing packages
     quiet = ("--quiet", "--no-plots")
-    monkeypatch.setattr(cli._Files, "missing", lambda self: [])
+    monkeypatch.setattr(training._Files, "missing", lambda self: [])  # no note of missing packages
     assert "leaves none of the 90 training images" in fails(capsys, *small(data, out, "--holdout", 90, *quiet))
     diverging = ("--lr", 1e30, "--optimizer", "sgd", "--schedule", "constant")
-    assert "lower learning rate" in fails(capsys, *small(data, out, *diverging, *quiet))
+    message = fails_with(3, capsys, *small(data, out, *diverging, *quiet))
+    assert re.search(r"the loss is (nan|inf) at step \d, in epoch 1, with learning rate 1e\+30", message)
 
 
 def test_no_memory_is_one_line(capsys, data, out, monkeypatch):
-    def no_memory(*_):
+    def no_memory(*_, **more):
         raise MemoryError
 
     with_extras()
     message = fails(capsys, *small(data, out, "--no-plots", "--hidden", 2**31 - 1))
     assert re.fullmatch(r"training hidden layers of 2147483647 in batches of 10 takes \d+ GB of memory, .*", message)
-    monkeypatch.setattr(cli, "train", no_memory)
+    monkeypatch.setattr(training, "train", no_memory)
     assert fails(capsys, *small(data, out)) == "not enough memory"
 
 
@@ -288,25 +301,18 @@ def test_checkpoints_that_cannot_be_used(capsys, data, out, tmp_path):
     message = fails(capsys, "eval", tmp_path / "text", "--data", data)
     assert message.startswith(f"{tmp_path}/text: damaged or not a safetensors file")
     run(capsys, *small(data, out, "--no-plots"))
-    assert fails(capsys, "eval", out / "checkpoint.safetensors") == "the network takes images of 6x5, these are 28x28"
+    assert fails(capsys, "eval", out, "--source", "mnist") == "the network takes images of 6x5, these are 28x28"
 
 
 def interrupt_in_step(monkeypatch, step):
-    train = cli.train
+    real = training._Files.on_step_end
 
-    def interrupted(config, data, on_step, on_epoch):
-        count = 0
+    def interrupted(self, run):
+        real(self, run)
+        if run.step == step:
+            raise KeyboardInterrupt
 
-        def counted(samples, loss):
-            nonlocal count
-            on_step(samples, loss)
-            count += 1
-            if count == step:
-                raise KeyboardInterrupt
-
-        return train(config, data, counted, on_epoch)
-
-    monkeypatch.setattr(cli, "train", interrupted)
+    monkeypatch.setattr(training._Files, "on_step_end", interrupted)
 
 
 def test_interrupted_in_the_third_epoch_keeps_the_second(capsys, data, out, monkeypatch):
@@ -327,22 +333,22 @@ def test_interrupted_in_the_first_epoch_keeps_nothing(capsys, data, out, monkeyp
     interrupt_in_step(monkeypatch, 5)
     status, _, errors = run(capsys, *small(data, out))
     assert (status, errors[-1]) == (130, "interrupted: no epoch was finished")
-    assert list(out.iterdir()) == []
+    assert [path.name for path in out.iterdir()] == ["run.toml"]
 
 
 def test_interrupted_elsewhere(capsys, data, out, monkeypatch):
-    def interrupted(root):
+    def interrupted(*_, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "mnist", interrupted)
+    monkeypatch.setattr(training, "load_here", interrupted)
     assert run(capsys, *small(data, out)) == (130, [], ["interrupted"])
 
 
 def test_long_training_saves_now_and_then(capsys, data, out, monkeypatch):
-    monkeypatch.setattr(cli, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
     lines_at_save = []
-    save = cli._Files.save
-    monkeypatch.setattr(cli._Files, "save", lambda self: lines_at_save.append(len(self.history)) or save(self))
+    save = training._Files.save
+    monkeypatch.setattr(training._Files, "save", lambda self: lines_at_save.append(len(self.history)) or save(self))
     run(capsys, *small(data, out, "--no-plots"))
     assert lines_at_save == [1, 2, 3, 3]
 
@@ -374,8 +380,12 @@ def test_the_program_ends_cleanly_at_a_real_ctrl_c(data, out):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert re.fullmatch(r"interrupted: epoch \d+ is kept in \S+/checkpoint.safetensors, \S+/history.csv\n", errors)
-    assert load_checkpoint(out / "checkpoint.safetensors").description.classes == 3
+    assert re.fullmatch(
+        r"interrupted: epoch \d+ is kept in \S+/checkpoint.safetensors, \S+/history.csv; "
+        r"go on with: tinytensor train --resume --out \S+\n",
+        errors,
+    )
+    assert load_checkpoint(out / "checkpoint.safetensors").description.outputs == 3
 
 
 def test_the_program_says_goodbye_to_a_closed_pipe(data, out):
