@@ -120,7 +120,8 @@ class History:
         layout: Any = figure.get_layout_engine()
         layout.set(w_pad=0.12, h_pad=0.08)
         panels = figure.subplots(down, across, squeeze=False).reshape(-1)
-        best, epochs = self.best(), self["epoch"]
+        epochs = self["epoch"]
+        best = self.best() if self.monitor.startswith("val_") else None  # of the training loss the best is the last
         for axes, name in zip(panels, names):
             percent = _is_share(name)
             if name == "loss" and len(step_losses):
@@ -174,7 +175,8 @@ class History:
                 xlabel="epoch",
                 ylabel=f"{title.lower() if name not in _NAMES else title}{' (%)' if percent else ''}",
             )
-            axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+            start = 1 if name == "loss" and len(step_losses) else 0.5
+            axes.set_xlim(epochs[0] - start, epochs[-1] + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
