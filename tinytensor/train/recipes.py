@@ -27,21 +27,21 @@ RECIPES = {
     "lecun-300": Recipe(
         "784-300-10 without distortion",
         "LeCun, Bottou, Bengio, Haffner 1998, table I: 4.7 % test error (1.6 % on deslanted digits)",
-        "",
+        "1.49, 1.38, 1.60 % test error",
         {"hidden": (300,), "dropout": 0.3, "lr": 0.05, "epochs": 20},
         {"source": "mnist"},
     ),
     "simard-800": Recipe(
         "784-800-10, cross-entropy, without distortion",
         "Simard, Steinkraus, Platt 2003, table 1: 1.6 % test error",
-        "",
+        "1.40, 1.38, 1.41 % test error",
         {"hidden": (800,), "dropout": 0.5, "lr": 0.05, "epochs": 30},
         {"source": "mnist"},
     ),
     "simard-800-elastic": Recipe(
         "784-800-10, cross-entropy, with elastic distortion",
         "Simard, Steinkraus, Platt 2003, table 1: 0.7 % test error",
-        "",
+        "0.76, 0.86, 0.77 % test error",
         {
             "hidden": (800,),
             "elastic": 34.0,
@@ -56,14 +56,14 @@ RECIPES = {
     "fashion-100": Recipe(
         "784-100-10 on Fashion-MNIST",
         "Xiao, Rasul, Vollgraf 2017, benchmark of MLPClassifier with (100,) relu: 0.871 test accuracy",
-        "",
+        "0.8943, 0.8932, 0.8953 test accuracy",
         {"hidden": (100,), "dropout": 0.2, "optimizer": "adamw", "epochs": 30},
         {"source": "fashion"},
     ),
     "best": Recipe(
-        "the best MLP that two cores train within a minute",
-        "asked: 98.8 % test accuracy",
-        "",
+        "784-800-10 with affine and elastic distortion: the best that two cores train within a minute",
+        "Ciresan, Meier, Gambardella, Schmidhuber 2010: 0.35 % test error with six layers, such distortion, and hours of a GPU",
+        "0.72, 0.68, 0.70 % test error",
         {
             "hidden": (800,),
             "elastic": 30.0,
