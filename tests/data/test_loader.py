@@ -270,6 +270,30 @@ def test_a_loader_goes_on_where_another_was(workers: int, stop: int, own: bool) 
     assert [seen(second), seen(second)] == rest
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda: {"sampler": RandomSampler(tensors()), "generator": tt.Generator(3), "batch_size": 4},
+        lambda: {"sampler": RandomSampler(tensors(), generator=tt.Generator(5)), "batch_size": 4},
+        lambda: {"batch_sampler": BatchSampler(RandomSampler(tensors(), generator=tt.Generator(5)), 4, False)},
+        lambda: {"batch_sampler": BatchSampler(RandomSampler(tensors()), 4, False), "generator": tt.Generator(3)},
+    ],
+    ids=["sampler of the seed's", "sampler of its own", "batches of its own", "batches of the seed's"],
+)
+def test_the_state_is_that_of_what_the_sampler_draws_from(choose: Any) -> None:
+    tt.manual_seed(5)
+    first = DataLoader(tensors(), **choose())
+    seen(first)
+    epoch = iter(first)
+    next(epoch)
+    state = first.state_dict()
+    rest = [seen(epoch), seen(first)]
+    tt.manual_seed(99)
+    second = DataLoader(tensors(), **choose())
+    second.load_state_dict(state)
+    assert [seen(second), seen(second)] == rest
+
+
 def test_what_else_draws_from_the_generator_changes_no_order() -> None:
     """Dropout between iter and the first batch, and in the epoch, draws from the generator that orders are drawn from, too."""
 

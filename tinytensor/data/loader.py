@@ -158,8 +158,9 @@ class DataLoader(Generic[T_co]):
 
     # --- state ------------------------------------------------------------------------------------
     def _source(self) -> Generator:
-        """Where the order is drawn from."""
-        own = getattr(self.sampler, "generator", None) or self.generator
+        """Where the order is drawn from: a sampler's own generator (None: manual_seed's), else the loader's."""
+        chosen = getattr(self.batch_sampler, "sampler", self.batch_sampler) if self.sampler is None else self.sampler
+        own = getattr(chosen, "generator", self.generator)
         return own if isinstance(own, Generator) else random.default_generator
 
     def state_dict(self) -> dict[str, Any]:
