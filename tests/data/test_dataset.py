@@ -92,6 +92,30 @@ def test_a_subset_gathers_at_once_where_its_data_set_does() -> None:
     assert data.batch(np.array([1, 0]))[0].tolist() == [9, 7]
 
 
+@pytest.mark.parametrize(
+    "indices", [[9, 8, 7], range(9, 6, -1), np.array([9, 8, 7], np.uint8), tt.tensor([9, 8, 7])], ids=type
+)
+def test_a_subset_of_any_indices(indices: Any) -> None:
+    data = Subset(TensorDataset(tt.arange(10)), indices)
+    assert data.batch(np.array([2, 0]))[0].tolist() == [7, 9]
+
+
+def test_a_subset_does_not_copy_its_indices_for_a_batch() -> None:
+    class Counted(list[int]):
+        asked = 0
+
+        def __getitem__(self, index: Any) -> Any:
+            self.asked += 1
+            return super().__getitem__(index)
+
+        def __iter__(self) -> Any:
+            raise AssertionError("gone through as a whole")
+
+    indices = Counted(range(1000))
+    assert Subset(TensorDataset(tt.arange(1000)), indices).batch(np.array([5, 3]))[0].tolist() == [5, 3]
+    assert indices.asked == 2
+
+
 def test_streams_have_no_length() -> None:
     with pytest.raises(TypeError, match="a stream"):
         ConcatDataset([IterableDataset(), Squares()])

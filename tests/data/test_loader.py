@@ -110,6 +110,27 @@ def test_samplers_of_ones_own() -> None:
     assert len(loader) == 3
 
 
+def test_attributes_of_ones_own_mean_nothing() -> None:
+    """`batch` is a number here, and `draws` is set as any attribute may be."""
+
+    class Own(Numbers):
+        def __init__(self) -> None:
+            self.batch = 4
+            self.draws = True
+
+        def sample(self, index: int, generator: tt.Generator | None = None) -> tuple[int, float]:
+            return index, float(tt.rand(1, generator=generator).item())
+
+    drawn = [[y.tolist() for _, y in DataLoader(Own(), 8, num_workers=n, generator=tt.Generator(1))] for n in (0, 2)]
+    assert drawn[0] == drawn[1]
+
+    class Foreign(list[int]):
+        def batch(self, batch_size: int) -> None:
+            raise AssertionError("not ours")
+
+    assert [x.tolist() for x in DataLoader(Foreign([1, 2, 3]), 2)] == [[1, 2], [3]]
+
+
 def test_streams() -> None:
     assert [b.tolist() for b in DataLoader(Stream(), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
     assert [b.tolist() for b in DataLoader(Stream(), 3, drop_last=True)] == [[0, 1, 2], [3, 4, 5]]

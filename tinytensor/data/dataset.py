@@ -26,14 +26,11 @@ Indices: TypeAlias = "npt.NDArray[np.int64]"
 class Dataset(Generic[T_co]):
     """Base class of data sets. Subclasses define `__getitem__(index)` and, to be shuffled or split, `__len__`.
 
-    One that draws random numbers sets `draws = True` and defines `sample(index, generator)`, and if it gives whole batches
+    One that draws random numbers sets `draws` to True and defines `sample(index, generator)`, and if it gives whole batches
     `batch(indices, generator)`: a DataLoader then hands each batch a generator of its own, so that what is drawn depends
     neither on threads nor on where an order is resumed."""
 
-    @property
-    def draws(self) -> bool:
-        """Whether samples are drawn at random: False but where a subclass says otherwise."""
-        return False
+    draws: bool = False  # whether samples are drawn at random
 
     def sample(self, index: Any, generator: Generator | None = None) -> T_co:
         """The sample at `index`; one that draws takes its numbers from `generator` (default: manual_seed's)."""
@@ -111,7 +108,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         check_transform(transform, self.images.shape, "ImageDataset")
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]
         """Whether there is a transform."""
         return self.transform is not None
 
@@ -151,7 +148,7 @@ class Subset(Dataset[T_co]):
         return self.dataset[self.indices[index]]
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]
         """Whether the data set draws."""
         return draws(self.dataset)
 
@@ -161,11 +158,15 @@ class Subset(Dataset[T_co]):
         return drawn
 
     def __getattr__(self, name: str) -> Any:
-        if name != "batch":
+        if name != "batch" or not gathers(self.dataset):  # where it has none we have none
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        gather = self.dataset.batch  # type: ignore[attr-defined]  # AttributeError where it has none: then nor have we
-        own = np.asarray(self.indices, np.int64)
-        return lambda indices, *generator: gather(own[indices], *generator)
+        return self._batch
+
+    def _batch(self, indices: Indices, *generator: Generator) -> Any:
+        own: Any = self.indices
+        if not isinstance(own, np.ndarray):  # no copy of a long list for every batch
+            return self.dataset.batch(np.array([int(own[i]) for i in indices.tolist()], np.int64), *generator)  # type: ignore[attr-defined]
+        return self.dataset.batch(own[indices].astype(np.int64, copy=False), *generator)  # type: ignore[attr-defined]
 
 
 class ConcatDataset(Dataset[T_co]):
@@ -192,7 +193,7 @@ class ConcatDataset(Dataset[T_co]):
         return dataset[i]
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]
         """Whether one of the data sets draws."""
         return any(map(draws, self.datasets))
 
@@ -204,7 +205,12 @@ class ConcatDataset(Dataset[T_co]):
 
 def draws(dataset: Any) -> bool:
     """Whether a data set (or what serves as one, such as a list) draws random numbers."""
-    return bool(getattr(dataset, "draws", False))
+    return isinstance(dataset, Dataset) and bool(dataset.draws)
+
+
+def gathers(dataset: Any) -> bool:
+    """Whether a data set has `batch(indices)`. What others call so, or an attribute that is a number, is none."""
+    return isinstance(dataset, Dataset) and callable(getattr(dataset, "batch", None))
 
 
 def sample(dataset: Any, index: Any, generator: Generator | None) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytensor import random
 from tinytensor.creation import tensor
-from tinytensor.data.dataset import Dataset, IterableDataset, draws, generator_of, length, pass_key, sample
+from tinytensor.data.dataset import Dataset, IterableDataset, draws, gathers, generator_of, length, pass_key, sample
 from tinytensor.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from tinytensor.ops.join import stack
 from tinytensor.random import Generator
@@ -209,7 +209,7 @@ class DataLoader(Generic[T_co]):
         own = generator[0] if generator else None
         if self.batch_sampler is None:
             return (self.collate_fn or default_convert)(sample(data, chosen, own))
-        if self.collate_fn is None and hasattr(data, "batch"):
+        if self.collate_fn is None and gathers(data):
             return data.batch(np.asarray(chosen, np.int64), *generator)
         return (self.collate_fn or default_collate)([sample(data, i, own) for i in chosen])
 
