@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,12 @@ def test_images_are_scaled_as_they_are_gathered(dtype: Any) -> None:
     assert label.item() == 2
     with pytest.raises(IndexError):
         data[3]
+
+
+def test_images_of_floats_stay_as_they_are() -> None:
+    images = np.array([[0.5], [1.0]], np.float32)
+    assert ImageDataset(images, np.arange(2)).batch(np.arange(2))[0].tolist() == [[0.5], [1.0]]
+    assert ImageDataset(images, np.arange(2), scale=2, shift=1)[0][0].tolist() == [2.0]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,7 @@ def test_random_parts(lengths: Any, sizes: Any) -> None:
     assert [list(p.indices) for p in parts] != [list(p.indices) for p in other]
 
 
-@pytest.mark.parametrize("lengths", [[5, 4], [11], [0.5, 0.6], [12, -2], [-0.5, 1.5]])
+@pytest.mark.parametrize("lengths", [[5, 4], [11], [0.5, 0.6], [12, -2], [-0.5, 1.5], [2.7, 8.3], [math.nan, 10]])
 def test_parts_that_do_not_add_up(lengths: Any) -> None:
     with pytest.raises(ValueError, match="random_split: "):
         random_split(Squares(), lengths)

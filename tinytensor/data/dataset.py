@@ -75,8 +75,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Images (N, ...) of bytes or floats with whole-number labels (N,). A sample is (image * scale + shift, label), the image in
-    `dtype` (default: get_default_dtype()); a batch is gathered and scaled in one pass in C. transform: one of
+    """Images (N, ...) of bytes or floats with whole-number labels (N,). A sample is (image * scale + shift, label), scale being 1 / 255
+    for bytes and 1 for floats where none is given, the image in `dtype` (default: get_default_dtype()); a batch is gathered and scaled in one pass in C. transform: one of
     tinytensor.data.transforms, or any callable on a Tensor, changes the scaled images, a batch (B, ...) at once.
 
     ValueError for sizes that do not fit, TypeError for other dtypes."""
@@ -86,7 +86,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         images: Tensor | npt.NDArray[Any],
         labels: Tensor | npt.NDArray[Any],
         dtype: npt.DTypeLike | None = None,
-        scale: float = 1 / 255,
+        scale: float | None = None,
         shift: float = 0.0,
         transform: Callable[..., Any] | None = None,
     ) -> None:
@@ -103,7 +103,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
             )
         self.labels = whole.astype(np.int64, copy=False)
         self.dtype = get_default_dtype() if dtype is None else check_dtype(dtype, "ImageDataset")
-        self.scale, self.shift = float(scale), float(shift)
+        self.scale, self.shift = scale_of(scale, self.images), float(shift)
         self.transform = transform
         check_transform(transform, self.images.shape, "ImageDataset")
 
@@ -230,6 +230,11 @@ def generator_of(key: int, number: int) -> Generator:
     return generator
 
 
+def scale_of(scale: float | None, images: npt.NDArray[Any]) -> float:
+    """What images are multiplied by: where nothing is said, bytes become fractions and floats stay as they are."""
+    return (1 / 255 if images.dtype == np.uint8 else 1.0) if scale is None else float(scale)
+
+
 def check_transform(transform: Any, shape: tuple[int, ...], name: str) -> None:
     """TypeError for what cannot be called, ValueError for a transform of images that are none."""
     if transform is None:
@@ -256,7 +261,8 @@ def random_split(
     goes to the first parts, one each). The order is drawn from `generator` (default: manual_seed's). ValueError where they do
     not add up."""
     count = length(dataset)
-    sizes = [int(n) for n in lengths]
+    whole = not any(isinstance(n, float) and not n.is_integer() for n in lengths)
+    sizes = [int(n) if whole else -1 for n in lengths]
     if any(isinstance(n, float) for n in lengths) and isclose(sum(lengths), 1):
         if any(not 0 <= n <= 1 for n in lengths):
             raise ValueError(f"random_split: fractions must lie between 0 and 1, got {list(lengths)}")
