@@ -225,6 +225,8 @@ def test_collation() -> None:
         ([tt.ones(2), tt.ones(3)], ValueError, r"tensors of shapes \[\(2,\), \(3,\)\] cannot be stacked"),
         ([(1, 2), (1,)], ValueError, "samples of 2 parts and of others"),
         ([object(), object()], TypeError, "got object: give a collate_fn"),
+        ([np.array([None]), np.array([1])], TypeError, "got ndarray of object: give a collate_fn"),
+        ([np.complex64(1), np.complex64(2)], TypeError, "got complex64: give a collate_fn"),
     ],
 )
 def test_what_cannot_be_collated(batch: Any, error: type[Exception], message: str) -> None:
@@ -246,6 +248,14 @@ def test_an_exception_comes_where_its_batch_would_have(workers: int) -> None:
     assert [next(batches)[0].tolist() for _ in range(2)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     with pytest.raises(KeyError, match="sample 9 is broken"):
         next(batches)
+
+
+def test_a_thread_that_cannot_begin_says_why() -> None:
+    def broken(number: int) -> None:
+        raise KeyError(f"worker {number} has no file")
+
+    with pytest.raises(KeyError, match="worker 0 has no file"):
+        next(iter(DataLoader(Numbers(), 4, num_workers=1, worker_init_fn=broken)))
 
 
 def test_threads_begin_end_and_fetch_no_more_than_told() -> None:
