@@ -298,3 +298,7 @@ def test_a_table_of_columns() -> None:
 def test_what_is_no_table(columns: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Table(columns)
+
+
+def test_columns_that_can_be_gone_through_once():
+    assert Table({"n": (i for i in range(3)), "t": map(str, range(3))})["t"].tolist() == ["0", "1", "2"]
