@@ -93,7 +93,7 @@ def read_csv(
     *,
     delimiter: str | None = None,
     header: bool | None = None,
-    missing: Sequence[str] = ("", "NA", "nan", "?"),
+    missing: Sequence[str] = ("", "NA", "N/A", "nan", "NULL", "null", "?"),
 ) -> Table:
     """Read a CSV file, plain or gzip (told apart by its first bytes), in UTF-8, into a Table.
 
