@@ -42,7 +42,7 @@ def atomically(path: Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
             raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
         raise
     sync_folder(folder)
