@@ -49,7 +49,7 @@ def test_without_shuffling_the_order_is_given():
 def test_float_images_tensors_and_non_contiguous_images(dtype):
     values = np.random.default_rng(0).standard_normal((6, 8)).astype(dtype)[:, ::2]
     labels = tt.tensor(np.arange(6), dtype=tt.uint8)
-    x, y = next(batches(tt.from_numpy(values), labels, 6, shuffle=False, dtype=dtype, scale=1.0))
+    x, y = next(batches(tt.from_numpy(values), labels, 6, shuffle=False, dtype=dtype))
     np.testing.assert_array_equal(x.numpy(), values)
     assert y.tolist() == [0, 1, 2, 3, 4, 5] and y.dtype == tt.int64
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,12 @@ def test_images_are_scaled_as_they_are_gathered(dtype: Any) -> None:
         data[3]
 
 
+def test_images_of_floats_stay_as_they_are() -> None:
+    images = np.array([[0.5], [1.0]], np.float32)
+    assert ImageDataset(images, np.arange(2)).batch(np.arange(2))[0].tolist() == [[0.5], [1.0]]
+    assert ImageDataset(images, np.arange(2), scale=2, shift=1)[0][0].tolist() == [2.0]
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "error", "message"),
     [
@@ -92,6 +99,30 @@ def test_a_subset_gathers_at_once_where_its_data_set_does() -> None:
     assert data.batch(np.array([1, 0]))[0].tolist() == [9, 7]
 
 
+@pytest.mark.parametrize(
+    "indices", [[9, 8, 7], range(9, 6, -1), np.array([9, 8, 7], np.uint8), tt.tensor([9, 8, 7])], ids=type
+)
+def test_a_subset_of_any_indices(indices: Any) -> None:
+    data = Subset(TensorDataset(tt.arange(10)), indices)
+    assert data.batch(np.array([2, 0]))[0].tolist() == [7, 9]
+
+
+def test_a_subset_does_not_copy_its_indices_for_a_batch() -> None:
+    class Counted(list[int]):
+        asked = 0
+
+        def __getitem__(self, index: Any) -> Any:
+            self.asked += 1
+            return super().__getitem__(index)
+
+        def __iter__(self) -> Any:
+            raise AssertionError("gone through as a whole")
+
+    indices = Counted(range(1000))
+    assert Subset(TensorDataset(tt.arange(1000)), indices).batch(np.array([5, 3]))[0].tolist() == [5, 3]
+    assert indices.asked == 2
+
+
 def test_streams_have_no_length() -> None:
     with pytest.raises(TypeError, match="a stream"):
         ConcatDataset([IterableDataset(), Squares()])
@@ -117,7 +148,7 @@ def test_random_parts(lengths: Any, sizes: Any) -> None:
     assert [list(p.indices) for p in parts] != [list(p.indices) for p in other]
 
 
-@pytest.mark.parametrize("lengths", [[5, 4], [11], [0.5, 0.6], [12, -2], [-0.5, 1.5]])
+@pytest.mark.parametrize("lengths", [[5, 4], [11], [0.5, 0.6], [12, -2], [-0.5, 1.5], [2.7, 8.3], [math.nan, 10]])
 def test_parts_that_do_not_add_up(lengths: Any) -> None:
     with pytest.raises(ValueError, match="random_split: "):
         random_split(Squares(), lengths)

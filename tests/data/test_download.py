@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 import re
 import socket
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -235,6 +237,18 @@ def test_a_full_disk_leaves_nothing_and_keeps_the_old_file(
     assert caught.value.errno == errno.ENOSPC and not isinstance(caught.value, DownloadError)
     assert target.read_bytes() == b"old" and not part_of(target).exists()
     assert len(server.seen) == 1  # another mirror would not help
+
+
+def test_a_file_system_that_flushes_no_folder(server: _Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.fsync
+
+    def flush(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    assert download([server.url("plain")], target, SHA256).read_bytes() == CONTENT
 
 
 def test_a_server_that_says_nothing(server: _Server, target: Path) -> None:

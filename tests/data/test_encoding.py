@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 from fractions import Fraction
@@ -211,6 +212,25 @@ def test_columns_that_are_left_out() -> None:
     }
 
 
+def test_what_counts_the_rows_of_the_file_does_so_in_a_part_of_them() -> None:
+    """Shuffled and divided, as for a training: a number of the row must not be learnt from."""
+    n = 40
+    table = Table({"Id": range(1, n + 1), "x": [math.sin(i) for i in range(n)], "y": [0.5 * i for i in range(n)]})
+    order = tt.randperm(n).numpy()[:30]
+    encoding = TableEncoding.fit(table, "y", rows=order)
+    assert encoding.dropped == {"Id": "counts the rows"}
+    assert dataclasses.replace(TableEncoding.fit(table.rows(order), "y"), dropped={}, columns=encoding.columns) == (
+        dataclasses.replace(encoding, dropped={})
+    )
+
+
+def test_a_count_of_the_rows_is_learnt_from_where_there_is_nothing_else() -> None:
+    table = Table({"x": range(50), "always": [1] * 50, "y": [2 * i + 1.5 for i in range(50)]})
+    encoding = TableEncoding.fit(table, "y")
+    assert encoding.feature_names == ["x"]
+    assert encoding.dropped == {"always": "always 1"}
+
+
 @pytest.mark.parametrize(
     ("columns", "target", "task", "message"),
     [
@@ -220,7 +240,7 @@ def test_columns_that_are_left_out() -> None:
         ({"x": [1, 2, 4], "y": ["a", None, None]}, "y", None, r"2 rows have no 'y', the target \(row 2 is the first\)"),
         ({"x": [1, 2, 4], "y": [1, NAN, 2]}, "y", None, r"1 rows have no 'y', the target \(row 2"),
         ({"x": [1, 2], "y": ["a", "a"]}, "y", None, "1 different values, expected 2 to 1000 classes"),
-        ({"x": range(1001), "y": list(map(str, range(1001)))}, "y", None, "no column to learn from"),
+        ({"x": [5] * 9, "y": list("ab") * 4 + ["a"]}, "y", None, "no column to learn from"),
         ({"x": np.arange(1001) / 2, "y": list(map(str, range(1001)))}, "y", None, "1001 different values"),
         (
             {"x": [1, 1], "n": ["u", "v"], "y": [1, 2]},

@@ -110,6 +110,27 @@ def test_samplers_of_ones_own() -> None:
     assert len(loader) == 3
 
 
+def test_attributes_of_ones_own_mean_nothing() -> None:
+    """`batch` is a number here, and `draws` is set as any attribute may be."""
+
+    class Own(Numbers):
+        def __init__(self) -> None:
+            self.batch = 4
+            self.draws = True
+
+        def sample(self, index: int, generator: tt.Generator | None = None) -> tuple[int, float]:
+            return index, float(tt.rand(1, generator=generator).item())
+
+    drawn = [[y.tolist() for _, y in DataLoader(Own(), 8, num_workers=n, generator=tt.Generator(1))] for n in (0, 2)]
+    assert drawn[0] == drawn[1]
+
+    class Foreign(list[int]):
+        def batch(self, batch_size: int) -> None:
+            raise AssertionError("not ours")
+
+    assert [x.tolist() for x in DataLoader(Foreign([1, 2, 3]), 2)] == [[1, 2], [3]]
+
+
 def test_streams() -> None:
     assert [b.tolist() for b in DataLoader(Stream(), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
     assert [b.tolist() for b in DataLoader(Stream(), 3, drop_last=True)] == [[0, 1, 2], [3, 4, 5]]
@@ -204,6 +225,8 @@ def test_collation() -> None:
         ([tt.ones(2), tt.ones(3)], ValueError, r"tensors of shapes \[\(2,\), \(3,\)\] cannot be stacked"),
         ([(1, 2), (1,)], ValueError, "samples of 2 parts and of others"),
         ([object(), object()], TypeError, "got object: give a collate_fn"),
+        ([np.array([None]), np.array([1])], TypeError, "got ndarray of object: give a collate_fn"),
+        ([np.complex64(1), np.complex64(2)], TypeError, "got complex64: give a collate_fn"),
     ],
 )
 def test_what_cannot_be_collated(batch: Any, error: type[Exception], message: str) -> None:
@@ -225,6 +248,14 @@ def test_an_exception_comes_where_its_batch_would_have(workers: int) -> None:
     assert [next(batches)[0].tolist() for _ in range(2)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     with pytest.raises(KeyError, match="sample 9 is broken"):
         next(batches)
+
+
+def test_a_thread_that_cannot_begin_says_why() -> None:
+    def broken(number: int) -> None:
+        raise KeyError(f"worker {number} has no file")
+
+    with pytest.raises(KeyError, match="worker 0 has no file"):
+        next(iter(DataLoader(Numbers(), 4, num_workers=1, worker_init_fn=broken)))
 
 
 def test_threads_begin_end_and_fetch_no_more_than_told() -> None:
@@ -266,6 +297,30 @@ def test_a_loader_goes_on_where_another_was(workers: int, stop: int, own: bool) 
     rest = [seen(epoch), seen(first)]
     tt.manual_seed(99)
     second = loader()
+    second.load_state_dict(state)
+    assert [seen(second), seen(second)] == rest
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda: {"sampler": RandomSampler(tensors()), "generator": tt.Generator(3), "batch_size": 4},
+        lambda: {"sampler": RandomSampler(tensors(), generator=tt.Generator(5)), "batch_size": 4},
+        lambda: {"batch_sampler": BatchSampler(RandomSampler(tensors(), generator=tt.Generator(5)), 4, False)},
+        lambda: {"batch_sampler": BatchSampler(RandomSampler(tensors()), 4, False), "generator": tt.Generator(3)},
+    ],
+    ids=["sampler of the seed's", "sampler of its own", "batches of its own", "batches of the seed's"],
+)
+def test_the_state_is_that_of_what_the_sampler_draws_from(choose: Any) -> None:
+    tt.manual_seed(5)
+    first = DataLoader(tensors(), **choose())
+    seen(first)
+    epoch = iter(first)
+    next(epoch)
+    state = first.state_dict()
+    rest = [seen(epoch), seen(first)]
+    tt.manual_seed(99)
+    second = DataLoader(tensors(), **choose())
     second.load_state_dict(state)
     assert [seen(second), seen(second)] == rest
 

@@ -122,6 +122,32 @@ def test_what_is_no_picture(tmp_path):
         read_picture(path, prepare="crop")
 
 
+@pytest.mark.parametrize("orientation", range(1, 10))
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path, orientation, kind):
+    upright = np.full((60, 40), 255, np.uint8)
+    upright[10:50, 18:24] = 0
+    upright[10:16, 18:34] = 0  # a hook, so that no turn looks like another
+    camera = Image.Exif()
+    camera[0x0112] = orientation
+    stored = {  # Exif 2.3, 4.6.4: which sides of the scene the stored rows and columns begin with
+        2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.T, 6: np.rot90(upright), 7: upright[::-1, ::-1].T,
+        8: np.rot90(upright, 3),
+    }.get(orientation, upright)  # fmt: skip
+    path = saved(tmp_path / "upright.png", upright)
+    turned = saved(tmp_path / f"turned.{kind}", np.ascontiguousarray(stored), exif=camera)
+    np.testing.assert_array_equal(read_picture(turned), read_picture(path))
+
+
+def test_a_damaged_header_names_the_file(drawn):
+    raw = bytearray(drawn.read_bytes())
+    raw[8:12] = (5).to_bytes(4, "big")  # of 13
+    raw[21:25] = zlib.crc32(raw[12:21]).to_bytes(4, "big")
+    drawn.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"bar.png: .*Truncated IHDR"):
+        read_picture(drawn)
+
+
 def test_a_truncated_picture(drawn):
     raw = drawn.read_bytes()
     whole = read_picture(drawn)

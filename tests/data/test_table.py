@@ -117,6 +117,11 @@ def test_missing_values_and_kinds(write: Callable[[str | bytes], Path]) -> None:
     assert table["late"].tolist() == ["1", "2", "three"]
 
 
+@pytest.mark.parametrize("mark", ["NA", "N/A", "NULL", "null", "NaN", "nan", "?"])
+def test_what_programs_write_for_a_missing_number(write: Callable[[str | bytes], Path], mark: str) -> None:
+    np.testing.assert_array_equal(read_csv(write(f"a,b\n1,2\n3,{mark}\n"))["b"], [2.0, np.nan])
+
+
 @pytest.mark.parametrize("text", ["a,b\n1,-999\n-999,2\n", "a,b\n1,-999\n-999,2\nx,y\n"], ids=["numbers", "text"])
 def test_a_number_may_stand_for_a_missing_value(write: Callable[[str | bytes], Path], text: str) -> None:
     table = read_csv(write(text), missing=["-999"])
@@ -223,7 +228,7 @@ def test_what_the_csv_module_writes_comes_back(
     csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator=end).writerows([names, *rows])
     table = read_csv(write(out.getvalue()), delimiter=delimiter)
     for i, name in enumerate(names):
-        expected = [row[i] if row[i] not in ("", "NA", "nan", "?") else None for row in rows]
+        expected = [row[i] if row[i] not in ("", "NA", "N/A", "nan", "NULL", "null", "?") else None for row in rows]
         if table[name].dtype == object:
             assert table[name].tolist() == expected
         else:
@@ -298,3 +303,7 @@ def test_a_table_of_columns() -> None:
 def test_what_is_no_table(columns: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Table(columns)
+
+
+def test_columns_that_can_be_gone_through_once():
+    assert Table({"n": (i for i in range(3)), "t": map(str, range(3))})["t"].tolist() == ["0", "1", "2"]

@@ -117,7 +117,9 @@ def test_what_is_no_batch_of_images_is_refused(f: Transform) -> None:
         (lambda: RandomErasing(ratio=(0, 1)), "RandomErasing: scale must be"),
         (lambda: RandomCrop(0), "RandomCrop: size must be at least 1"),
         (lambda: RandomCrop(14)(images(2, 12, 12)), r"size \(14, 14\) of images \(2, 1, 12, 12\) with padding 0"),
-        (lambda: Normalize(0, 0), "std must be above 0"),
+        (lambda: Normalize(0, 0), "std must be a finite number above 0"),
+        (lambda: Normalize(float("nan"), 1), "mean must be a finite number or one for each channel, got nan"),
+        (lambda: Normalize([0.1, float("inf")], 1), "mean must be a finite number"),
         (lambda: Normalize([1, 2, 3], 1)(images(4, 2, 3, 3)), "3 means and 1 deviations for 2 channels"),
         (lambda: RandomApply([RandomCrop(3)], 1)(images(2, 12, 12)), r"made \(2, 3, 3\) of \(2, 12, 12\)"),
     ],
@@ -125,6 +127,16 @@ def test_what_is_no_batch_of_images_is_refused(f: Transform) -> None:
 def test_ranges_that_are_none(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(("size", "padding"), [(20.0, 0), ((1, 2, 3), 0), ("x", 0), (20, (1, 2)), (20, 1.5)])
+def test_crops_that_are_none(size: Any, padding: Any) -> None:
+    with pytest.raises(TypeError, match=r"RandomCrop: size must be a whole number or two and padding one.* got "):
+        RandomCrop(size, padding)
+
+
+def test_a_crop_of_numpys_size() -> None:
+    assert RandomCrop(np.int64(5))(images(2, 12, 12)).shape == (2, 5, 5)
 
 
 def test_they_show_their_settings() -> None:

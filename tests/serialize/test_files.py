@@ -172,3 +172,9 @@ def test_targets_that_are_no_files(tmp_path):
             assert caught.value.filename == (path if isinstance(path, str) else str(path))
     assert sorted(os.listdir(tmp_path)) == before
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"), atomically(tmp_path / "out"):
+        (tmp_path / "absent").read_bytes()
+    assert os.listdir(tmp_path) == []

@@ -234,7 +234,8 @@ ITSELF.append(ITSELF)
     [
         ({"optimizer": {"state": {3: {"hook": print}}}}, TypeError, r"optimizer\.state\[3\]\.hook: builtin_function"),
         ([1, (2, {"a": Odd()})], TypeError, r"save: \[1\]\[1\]\.a: Odd cannot be saved"),
-        (Odd(), TypeError, "save: the value: Odd cannot be saved"),
+        (Odd(), TypeError, "save: the value: Odd cannot be saved; expected"),
+        (nn.Linear(2, 3), TypeError, r"save: the value: Linear cannot be saved: save its state_dict\(\); expected"),
         ({"a": {1, 2}}, TypeError, "save: a: set cannot be saved"),
         ({"a": b"bytes"}, TypeError, "save: a: bytes cannot"),
         ({"a": 1j}, TypeError, "save: a: complex cannot"),

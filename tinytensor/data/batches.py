@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytensor import _kernels
 from tinytensor.creation import from_numpy
-from tinytensor.data.dataset import check_transform, generator_of, pass_key
+from tinytensor.data.dataset import check_transform, generator_of, pass_key, scale_of
 from tinytensor.random import Generator, randperm
 from tinytensor.tensor import Tensor
 
@@ -27,12 +27,12 @@ def batches(
     *,
     shuffle: bool = True,
     dtype: DTypeLike = np.float32,
-    scale: float = 1 / 255,
+    scale: float | None = None,
     shift: float = 0.0,
     transform: Callable[..., Any] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Go once through the data: yields `(x, y)` with x = images * scale + shift, `dtype` (B, ...), and y
-    int64 (B,).
+    int64 (B,). `scale` is 1 / 255 for bytes and 1 for floats where none is given.
 
     `images` (N, ...) is uint8, float32 or float64, `labels` (N,) whole numbers. The order is drawn from
     `generator` (default: the one that `manual_seed` sets), or is the given one with `shuffle=False`. B is
@@ -57,7 +57,7 @@ def batches(
     count, key = len(x_source), 0 if transform is None else pass_key(generator)
     order = randperm(count, generator=generator).numpy() if shuffle else np.arange(count)
     y_source = y_source.astype(np.int64, copy=False)
-    plain = _gather(x_source, y_source, order, batch_size, np.dtype(dtype), scale, shift)
+    plain = _gather(x_source, y_source, order, batch_size, np.dtype(dtype), scale_of(scale, x_source), shift)
     if transform is None:
         return plain
     from tinytensor.data.transforms import transformed  # loaded by programs that have one

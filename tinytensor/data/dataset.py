@@ -26,14 +26,11 @@ Indices: TypeAlias = "npt.NDArray[np.int64]"
 class Dataset(Generic[T_co]):
     """Base class of data sets. Subclasses define `__getitem__(index)` and, to be shuffled or split, `__len__`.
 
-    One that draws random numbers sets `draws = True` and defines `sample(index, generator)`, and if it gives whole batches
+    One that draws random numbers sets `draws` to True and defines `sample(index, generator)`, and if it gives whole batches
     `batch(indices, generator)`: a DataLoader then hands each batch a generator of its own, so that what is drawn depends
     neither on threads nor on where an order is resumed."""
 
-    @property
-    def draws(self) -> bool:
-        """Whether samples are drawn at random: False but where a subclass says otherwise."""
-        return False
+    draws: bool = False  # whether samples are drawn at random
 
     def sample(self, index: Any, generator: Generator | None = None) -> T_co:
         """The sample at `index`; one that draws takes its numbers from `generator` (default: manual_seed's)."""
@@ -78,8 +75,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
 
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Images (N, ...) of bytes or floats with whole-number labels (N,). A sample is (image * scale + shift, label), the image in
-    `dtype` (default: get_default_dtype()); a batch is gathered and scaled in one pass in C. transform: one of
+    """Images (N, ...) of bytes or floats with whole-number labels (N,). A sample is (image * scale + shift, label), scale being 1 / 255
+    for bytes and 1 for floats where none is given, the image in `dtype` (default: get_default_dtype()); a batch is gathered and scaled in one pass in C. transform: one of
     tinytensor.data.transforms, or any callable on a Tensor, changes the scaled images, a batch (B, ...) at once.
 
     ValueError for sizes that do not fit, TypeError for other dtypes."""
@@ -89,7 +86,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         images: Tensor | npt.NDArray[Any],
         labels: Tensor | npt.NDArray[Any],
         dtype: npt.DTypeLike | None = None,
-        scale: float = 1 / 255,
+        scale: float | None = None,
         shift: float = 0.0,
         transform: Callable[..., Any] | None = None,
     ) -> None:
@@ -106,12 +103,12 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
             )
         self.labels = whole.astype(np.int64, copy=False)
         self.dtype = get_default_dtype() if dtype is None else check_dtype(dtype, "ImageDataset")
-        self.scale, self.shift = float(scale), float(shift)
+        self.scale, self.shift = scale_of(scale, self.images), float(shift)
         self.transform = transform
         check_transform(transform, self.images.shape, "ImageDataset")
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]
         """Whether there is a transform."""
         return self.transform is not None
 
@@ -151,7 +148,7 @@ class Subset(Dataset[T_co]):
         return self.dataset[self.indices[index]]
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]
         """Whether the data set draws."""
         return draws(self.dataset)
 
@@ -161,11 +158,15 @@ class Subset(Dataset[T_co]):
         return drawn
 
     def __getattr__(self, name: str) -> Any:
-        if name != "batch":
+        if name != "batch" or not gathers(self.dataset):  # where it has none we have none
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        gather = self.dataset.batch  # type: ignore[attr-defined]  # AttributeError where it has none: then nor have we
-        own = np.asarray(self.indices, np.int64)
-        return lambda indices, *generator: gather(own[indices], *generator)
+        return self._batch
+
+    def _batch(self, indices: Indices, *generator: Generator) -> Any:
+        own: Any = self.indices
+        if not isinstance(own, np.ndarray):  # no copy of a long list for every batch
+            return self.dataset.batch(np.array([int(own[i]) for i in indices.tolist()], np.int64), *generator)  # type: ignore[attr-defined]
+        return self.dataset.batch(own[indices].astype(np.int64, copy=False), *generator)  # type: ignore[attr-defined]
 
 
 class ConcatDataset(Dataset[T_co]):
@@ -192,7 +193,7 @@ class ConcatDataset(Dataset[T_co]):
         return dataset[i]
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]
         """Whether one of the data sets draws."""
         return any(map(draws, self.datasets))
 
@@ -204,7 +205,12 @@ class ConcatDataset(Dataset[T_co]):
 
 def draws(dataset: Any) -> bool:
     """Whether a data set (or what serves as one, such as a list) draws random numbers."""
-    return bool(getattr(dataset, "draws", False))
+    return isinstance(dataset, Dataset) and bool(dataset.draws)
+
+
+def gathers(dataset: Any) -> bool:
+    """Whether a data set has `batch(indices)`. What others call so, or an attribute that is a number, is none."""
+    return isinstance(dataset, Dataset) and callable(getattr(dataset, "batch", None))
 
 
 def sample(dataset: Any, index: Any, generator: Generator | None) -> Any:
@@ -222,6 +228,11 @@ def generator_of(key: int, number: int) -> Generator:
     generator = Generator(key)
     generator.take(number << 32)
     return generator
+
+
+def scale_of(scale: float | None, images: npt.NDArray[Any]) -> float:
+    """What images are multiplied by: where nothing is said, bytes become fractions and floats stay as they are."""
+    return (1 / 255 if images.dtype == np.uint8 else 1.0) if scale is None else float(scale)
 
 
 def check_transform(transform: Any, shape: tuple[int, ...], name: str) -> None:
@@ -250,7 +261,8 @@ def random_split(
     goes to the first parts, one each). The order is drawn from `generator` (default: manual_seed's). ValueError where they do
     not add up."""
     count = length(dataset)
-    sizes = [int(n) for n in lengths]
+    whole = not any(isinstance(n, float) and not n.is_integer() for n in lengths)
+    sizes = [int(n) if whole else -1 for n in lengths]
     if any(isinstance(n, float) for n in lengths) and isclose(sum(lengths), 1):
         if any(not 0 <= n <= 1 for n in lengths):
             raise ValueError(f"random_split: fractions must lie between 0 and 1, got {list(lengths)}")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from tinytensor.serialize.files import sync_folder
+
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
@@ -69,7 +71,7 @@ def download(
                 failures.append((url, failure))
                 break
             os.replace(part, target)
-            _flush_folder(target.parent)
+            sync_folder(target.parent)
             return target
     if any(failure.reached for _, failure in failures):
         raise DownloadError(f"cannot fetch {target.name}: " + "; ".join(f"{url}: {why}" for url, why in failures))
@@ -189,15 +191,6 @@ def _bar(name: str, offset: int, total: int | None) -> Any:
         return None
 
     return tqdm(desc=name, initial=offset, total=total, unit="B", unit_scale=True, leave=False)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Put a renaming on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _say(error: object) -> str:

@@ -79,12 +79,15 @@ class TableEncoding:
     dropped: dict[str, str]
 
     @classmethod
-    def fit(cls, table: Table, target: str, task: Task | None = None) -> TableEncoding:
-        """The encoding of `table`, of which the column `target` is to be predicted from the others.
+    def fit(
+        cls, table: Table, target: str, task: Task | None = None, rows: NDArray[np.int64] | Sequence[int] | None = None
+    ) -> TableEncoding:
+        """The encoding of `table`, or of its `rows` alone, of which the column `target` is to be predicted from the others.
 
         Numbers are standardised by their mean and standard deviation (1 for a constant); where some are missing, an input says
         so. Text of up to 64 values gets one input for each. Left out, with the reason in `dropped`, are columns with one value only or
-        none, texts that differ in every row (names, ids) or are too many or too long, and columns that count the rows from 0 or 1.
+        none, texts that differ in every row (names, ids) or are too many or too long, and columns that count the rows of the whole
+        table from 0 or 1, unless there is no other.
 
         `task`: "classification" or "regression"; None takes text for classes, and whole numbers too if there are at most 20
         different ones with three rows each on average. Labels are sorted, text by code point.
@@ -94,16 +97,22 @@ class TableEncoding:
         """
         if task not in (None, "classification", "regression"):
             raise ValueError(f"TableEncoding.fit: task must be 'classification' or 'regression', got {task!r}")
-        values = _target(table, target, "TableEncoding.fit")
+        part = table if rows is None else table.rows(rows)
+        values = _target(part, target, "TableEncoding.fit")
         columns: list[NumberColumn | CategoryColumn] = []
+        counting: list[NumberColumn | CategoryColumn] = []
         dropped: dict[str, str] = {}
-        for name, column in table.columns.items():
+        for name, column in part.columns.items():
             if name != target:
                 found = _fit_column(name, column)
                 if isinstance(found, str):
                     dropped[name] = found
-                else:
-                    columns.append(found)
+                else:  # a part of a count, or one in another order, shows no count
+                    (counting if _counts(table[name]) else columns).append(found)
+        if columns:
+            dropped |= {column.name: "counts the rows" for column in counting}
+        else:
+            columns = counting
         if not columns:
             why = listed(f"{name!r}: {reason}" for name, reason in dropped.items()) or "there is none beside the target"
             raise ValueError(f"TableEncoding.fit: no column to learn from ({why})")
@@ -343,13 +352,6 @@ def _fit_column(name: str, column: NDArray[Any]) -> NumberColumn | CategoryColum
         first = float(present[0])
         if not missing and (present == first).all():
             return f"always {first:g}"
-        if (
-            not missing
-            and len(present) > 2
-            and first in (0, 1)
-            and (present == np.arange(first, first + len(present))).all()
-        ):
-            return "counts the rows"
         return NumberColumn(name, *_mean_std(name, present), missing)
     different = set(present.tolist())
     if len(different) == 1 and not missing:
@@ -361,6 +363,12 @@ def _fit_column(name: str, column: NDArray[Any]) -> NumberColumn | CategoryColum
     if max(map(len, different)) > _LONGEST:
         return f"texts of more than {_LONGEST} characters"
     return CategoryColumn(name, tuple(sorted(different)), missing)
+
+
+def _counts(column: NDArray[Any]) -> bool:
+    """Whether a column of numbers counts its rows, from 0 or 1."""
+    n = len(column)
+    return not is_text(column) and n > 2 and any((column == np.arange(k, k + n)).all() for k in (0, 1))
 
 
 def _mean_std(name: str, values: NDArray[Any]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytensor import random
 from tinytensor.creation import tensor
-from tinytensor.data.dataset import Dataset, IterableDataset, draws, generator_of, length, pass_key, sample
+from tinytensor.data.dataset import Dataset, IterableDataset, draws, gathers, generator_of, length, pass_key, sample
 from tinytensor.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from tinytensor.ops.join import stack
 from tinytensor.random import Generator
@@ -49,7 +49,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
                 f"default_collate: tensors of shapes {sorted(shapes)} cannot be stacked: give a collate_fn"
             )
         return stack([t.detach() for t in batch])
-    if isinstance(first, (np.ndarray, np.number, np.bool_)):
+    if isinstance(first, (np.ndarray, np.number, np.bool_)) and first.dtype.kind in "fiub":
         return default_collate([default_convert(value) for value in batch])
     if isinstance(first, (bool, int)):
         return tensor(list(batch))
@@ -68,7 +68,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
         return type(first)(*parts) if hasattr(first, "_fields") else parts
     raise TypeError(
         f"default_collate: expected tensors, arrays, numbers, strings, or tuples, lists and mappings of these, got "
-        f"{type(first).__name__}: give a collate_fn"
+        f"{type(first).__name__}{f' of {first.dtype}' if isinstance(first, np.ndarray) else ''}: give a collate_fn"
     )
 
 
@@ -158,8 +158,9 @@ class DataLoader(Generic[T_co]):
 
     # --- state ------------------------------------------------------------------------------------
     def _source(self) -> Generator:
-        """Where the order is drawn from."""
-        own = getattr(self.sampler, "generator", None) or self.generator
+        """Where the order is drawn from: a sampler's own generator (None: manual_seed's), else the loader's."""
+        chosen = getattr(self.batch_sampler, "sampler", self.batch_sampler) if self.sampler is None else self.sampler
+        own = getattr(chosen, "generator", self.generator)
         return own if isinstance(own, Generator) else random.default_generator
 
     def state_dict(self) -> dict[str, Any]:
@@ -208,7 +209,7 @@ class DataLoader(Generic[T_co]):
         own = generator[0] if generator else None
         if self.batch_sampler is None:
             return (self.collate_fn or default_convert)(sample(data, chosen, own))
-        if self.collate_fn is None and hasattr(data, "batch"):
+        if self.collate_fn is None and gathers(data):
             return data.batch(np.asarray(chosen, np.int64), *generator)
         return (self.collate_fn or default_collate)([sample(data, i, own) for i in chosen])
 
@@ -244,22 +245,31 @@ class DataLoader(Generic[T_co]):
 
         numbers = iter(range(self.num_workers))
         lock = threading.Lock()
+        failed: list[BaseException] = []
 
         def begin() -> None:
             with lock:
                 number = next(numbers)
-            if self.worker_init_fn is not None:
-                self.worker_init_fn(number)
+            try:
+                if self.worker_init_fn is not None:
+                    self.worker_init_fn(number)
+            except BaseException as error:  # the pool would say only that it is broken
+                failed.append(error)
+
+        def fetch(*task: Any) -> Any:
+            if failed:
+                raise failed[0]
+            return self._fetch(*task)
 
         pool = ThreadPoolExecutor(self.num_workers, "tinytensor-loader", begin)
         waiting: deque[Future[Any]] = deque()
         try:
             for task in islice(tasks, self.num_workers * self.prefetch_factor):
-                waiting.append(pool.submit(self._fetch, *task))
+                waiting.append(pool.submit(fetch, *task))
             while waiting:
                 batch = waiting.popleft().result()
                 for task in islice(tasks, 1):
-                    waiting.append(pool.submit(self._fetch, *task))
+                    waiting.append(pool.submit(fetch, *task))
                 yield batch
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from tinytensor.data.mnist import ImageData
+from tinytensor.serialize.files import open_regular
 
 if TYPE_CHECKING:
     import zipfile
@@ -33,7 +34,7 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> tuple[
     from 0 up (int64 then); otherwise as a tuple in the same order. Arrays are C-contiguous, in the machine's byte order, and
     yours to change. Arrays of Python objects are refused, so that nothing in the file is run.
 
-    Raises OSError if the file cannot be opened, and ValueError, naming the file, if it is damaged, is no .npz file, lacks the
+    Raises OSError if the file cannot be opened or is a pipe or a device, and ValueError, naming the file, if it is damaged, is no .npz file, lacks the
     arrays, or holds arrays whose rows do not match.
     """
     import struct
@@ -43,7 +44,7 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> tuple[
     if not Path(path).exists():
         raise FileNotFoundError(f"{name}: no such file")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as raw, zipfile.ZipFile(raw) as archive:
             known = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             wanted = (x, y) if x in known and y in known else _PARTS
             if not all(part in known for part in wanted):
@@ -53,7 +54,7 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> tuple[
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{name}: not a whole .npz file ({error})") from None
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno != errno.EINVAL or error.filename is not None:
             raise
         raise ValueError(f"{name}: not a whole .npz file (it points to a place before its beginning)") from None
     except ValueError as error:

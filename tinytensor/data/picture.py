@@ -28,7 +28,7 @@ def read_picture(
     A picture that has the size already is taken as it is. Else "digit" prepares it as MNIST's digits were (LeCun et al. 1998): what is
     drawn is cut out, brought with its proportions into 20 of 28 parts of the size, and put with its centre of mass into the middle;
     "resize" brings the whole picture into the size. invert: whether it is dark on bright and must be turned around; None decides by its
-    border. Transparent parts count as white.
+    border. Transparent parts count as white. A photograph is turned as its camera says.
 
     OSError if it cannot be read; ValueError, with the file's name, for what is no picture, is damaged, has more than 50 million pixels,
     or, as a digit, shows nothing; ImportError without Pillow.
@@ -45,14 +45,14 @@ def read_picture(
         try:
             picture = Image.open(file)
             if picture.width * picture.height > _MAX_PIXELS:
-                raise ValueError(
-                    f"{name}: {picture.width} x {picture.height} pixels are too many, at most {_MAX_PIXELS:,}"
-                )
-            picture = _grey(Image, picture)
+                raise ValueError(f"{picture.width} x {picture.height} pixels are too many, at most {_MAX_PIXELS:,}")
+            picture = _grey(Image, _upright(Image, picture))
         except UnidentifiedImageError:
             raise ValueError(f"{name}: not a picture that Pillow knows") from None
         except (OSError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(f"{name}: damaged picture ({error})") from None
+        except ValueError as error:  # Pillow's too, of what its readers find in headers
+            raise ValueError(f"{name}: {error}") from None
     grey: NDArray[np.uint8] = np.asarray(picture, np.uint8)
     if invert is None:
         border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
@@ -65,6 +65,15 @@ def read_picture(
     if prepare == "resize":
         return _resized(Image, grey, size)
     return _centred(Image, grey, size, name)
+
+
+def _upright(image: Any, picture: Any) -> Any:
+    """Turned or mirrored as the Exif tag Orientation says (Pillow's own function writes the tags anew, and fails on damaged ones)."""
+    picture.load()  # a TIFF's is obeyed, and taken away, by this
+    way = {
+        2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90",
+    }.get(picture.getexif().get(0x0112, 1))  # fmt: skip
+    return picture.transpose(image.Transpose[way]) if way else picture
 
 
 def _grey(image: Any, picture: Any) -> Any:

@@ -93,7 +93,7 @@ def read_csv(
     *,
     delimiter: str | None = None,
     header: bool | None = None,
-    missing: Sequence[str] = ("", "NA", "nan", "?"),
+    missing: Sequence[str] = ("", "NA", "N/A", "nan", "NULL", "null", "?"),
 ) -> Table:
     """Read a CSV file, plain or gzip (told apart by its first bytes), in UTF-8, into a Table.
 
@@ -346,6 +346,7 @@ def _column(name: str, values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
         values = values.tolist()
     elif isinstance(values, str):
         raise TypeError(f"Table: column {name!r} must be a sequence of values, got the text {values!r}")
+    values = list(values)  # of what can be gone through once, too
     kinds = {_kind(value) for value in values}
     kind = "other" if "other" in kinds or {"text", "number"} <= kinds else "text" if "text" in kinds else "number"
     if kind == "other":

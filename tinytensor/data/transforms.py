@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -240,12 +241,18 @@ class ElasticTransform(RandomDistortion):
 
 # ------------------------------------------------------------------------------------------------------- pixels as they are
 class Normalize(Transform):
-    """(images - mean) / std, each a number or one for each channel. ValueError for a std of 0 and for other numbers of channels."""
+    """(images - mean) / std, each a number or one for each channel. ValueError for a std that is not above 0, for numbers that are not
+    finite, and for other numbers of channels."""
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         self.mean, self.std = mean, std
-        if not np.all(np.asarray(std, np.float64) > 0):
-            raise ValueError(f"Normalize: std must be above 0, got {std!r}")
+        for what, value, least in (("mean", mean, -math.inf), ("std", std, 0)):
+            v = np.asarray(value, np.float64)
+            if v.ndim > 1 or not (np.isfinite(v) & (v > least)).all():
+                bound = " above 0" if what == "std" else ""
+                raise ValueError(
+                    f"Normalize: {what} must be a finite number{bound} or one for each channel, got {value!r}"
+                )
 
     def _apply(self, x: NDArray[Any], generator: Generator | None) -> NDArray[Any]:
         mean, std = (np.reshape(np.asarray(v, x.dtype), (-1, 1, 1)) for v in (self.mean, self.std))
@@ -272,9 +279,15 @@ class RandomCrop(Transform):
     ValueError where the image is smaller."""
 
     def __init__(self, size: int | Sequence[int], padding: int = 0, fill: float = 0.0) -> None:
-        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        self.padding, self.fill = padding, float(fill)
-        if min(self.size) < 1 or padding < 0:
+        try:
+            height, width = size if isinstance(size, Sequence) else (size, size)
+            self.size, self.padding, self.fill = (index(height), index(width)), index(padding), float(fill)
+        except (TypeError, ValueError):
+            raise TypeError(
+                "RandomCrop: size must be a whole number or two and padding one, the same for all sides, "
+                f"got {size!r} and {padding!r}"
+            ) from None
+        if min(self.size) < 1 or self.padding < 0:
             raise ValueError(
                 f"RandomCrop: size must be at least 1 and padding at least 0, got {size!r} and {padding!r}"
             )

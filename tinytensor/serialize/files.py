@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
-__all__ = ["atomically", "open_regular", "write_atomically"]
+__all__ = ["atomically", "open_regular", "sync_folder", "write_atomically"]
 
 Path = str | os.PathLike[str]
 
@@ -42,10 +42,10 @@ def atomically(path: Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
             raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -80,7 +80,7 @@ def _check_regular(mode: int, path: Path) -> None:
         raise OSError(errno.EINVAL, f"expected a regular file, this is a {kind}", os.fspath(path))
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: Path) -> None:
     """Have the renaming on the disk too, where the folder may be opened and its file system can do that."""
     with suppress(PermissionError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

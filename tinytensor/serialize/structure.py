@@ -84,7 +84,7 @@ def take_apart(value: Any) -> tuple[dict[str, NDArray[Any]], Any]:
             name = kind.__name__ if kind in (OrderedDict, Counter) else "dict"
             return {name: [[key(k, path), part(item, (*path, k))] for k, item in value.items()]}
         raise TypeError(
-            f"save: {_shown(path)}: {kind.__name__} cannot be saved; expected dicts, lists and tuples of Tensors, arrays, "
+            f"save: {_shown(path)}: {kind.__name__} cannot be saved{_advice(value)}; expected dicts, lists and tuples of Tensors, arrays, "
             f"numbers, strings, bools and None"
         )
 
@@ -98,6 +98,11 @@ def take_apart(value: Any) -> tuple[dict[str, NDArray[Any]], Any]:
         return value
 
     return arrays, part(value, ())
+
+
+def _advice(value: Any) -> str:
+    """For a model, an optimizer or a schedule."""
+    return ": save its state_dict()" if callable(getattr(value, "state_dict", None)) else ""
 
 
 def _shown(path: Path) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from tinytensor.data import (
     FASHION_CLASSES,
     KMNIST_CLASSES,
@@ -82,7 +80,7 @@ def load_samples(
         )
     if encoding is None:
         task: Any = None if data.task == "auto" else data.task
-        encoding = TableEncoding.fit(train.rows(np.arange(len(train) - holdout)), data.target, task)
+        encoding = TableEncoding.fit(table, data.target, task, order[kept : len(table) - holdout])
     parts = [(encoding.encode(part), _targets(encoding, part)) for part in (train, test)]
     return Samples(*parts[0], *parts[1], encoding.task, encoding.outputs, _names(encoding), "", encoding)
 

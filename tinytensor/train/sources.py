@@ -11,6 +11,7 @@ import numpy as np
 from tinytensor import random
 from tinytensor.creation import from_numpy
 from tinytensor.data import DataLoader, IterableDataset, TensorDataset, default_convert, random_split
+from tinytensor.data.dataset import gathers
 from tinytensor.random import Generator, randperm
 from tinytensor.tensor import Tensor, get_default_dtype
 
@@ -137,7 +138,7 @@ def pair(
         count = len(dataset)
         if not count:
             raise ValueError(f"{name}: no samples: expected at least one")
-        order = _Order(count, batch_size, shuffle, generator, plain=not hasattr(dataset, "batch"))
+        order = _Order(count, batch_size, shuffle, generator, plain=not gathers(dataset))
         loader: Any = DataLoader(dataset, batch_sampler=order, generator=generator)
         return Source(loader, name, len(order), count)
     if isinstance(data, IterableDataset):

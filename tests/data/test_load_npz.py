@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import tracemalloc
 import zipfile
@@ -146,6 +147,12 @@ def test_no_zip_and_no_file(path: Path) -> None:
         load_npz(path)
     path.write_bytes(b"PK\3\4 and nothing else")
     with pytest.raises(ValueError, match=r"not a whole \.npz file"):
+        load_npz(path)
+
+
+def test_a_pipe_is_refused_before_it_blocks(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(OSError, match=r"expected a regular file, this is a pipe: .*data.npz"):
         load_npz(path)
 
 
