@@ -491,6 +491,23 @@ def test_one_batch_one_sample():
         ({"early_stopping": 0}, ValueError, "patience must be a whole number >= 1"),
         ({"mode": "least"}, ValueError, "mode must be 'min' or 'max'"),
         ({"ema": 2.0}, ValueError, "decay"),
+        ({"validation": math.nan}, ValueError, "validation=nan holds 0 of 60 samples out"),
+        ({"clip_grad_norm": "1"}, ValueError, "clip_grad_norm must be a number > 0, got '1'"),
+        ({"early_stopping": "5"}, ValueError, "patience must be a whole number >= 1, got '5'"),
+        ({"callbacks": Rates()}, TypeError, "callbacks must be a list, got one Rates: put it in a list"),
+        ({"callbacks": [Rates]}, TypeError, "derived from Callback, got the class Rates"),
+        ({"callbacks": [print]}, TypeError, "derived from Callback, got builtin"),
+        ({"generator": 3}, TypeError, "generator must be a Generator or None, got int"),
+        ({"optimizer": None}, TypeError, "an Optimizer, its class or its name, got NoneType"),
+        ({"optimizer": tt.optim.SGD([tt.zeros(2, requires_grad=True)], 0.1)}, ValueError, "holds no parameter of the model"),
+        ({"save_every": 3}, ValueError, "save_every needs checkpoint="),
+        ({"resume": True}, ValueError, "resume=True needs checkpoint="),
+        ({"checkpoint": "no/such/state"}, FileNotFoundError, "checkpoint='no/such/state': there is no folder"),
+        ({"save_best": "no/such/state"}, FileNotFoundError, "save_best='no/such/state': there is no folder"),
+        ({"checkpoint": "."}, IsADirectoryError, "checkpoint='.' is a folder"),
+        ({"checkpoint": "a", "save_best": "./a"}, ValueError, "checkpoint and save_best are one file, 'a'"),
+        ({"metrics": [lambda a, b: 1.0], "validation": 0.2}, ValueError, "gives its column no name"),
+        ({"metrics": [3], "validation": 0.2}, TypeError, "metrics must be names and functions, got int"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(more, error, message):
@@ -499,6 +516,28 @@ def test_what_does_not_fit_is_named(more, error, message):
     with pytest.raises(error, match=message):
         fit(model, *(arguments.pop(name) for name in ("data", "loss", "optimizer", "epochs")), **arguments)
     assert model.training
+
+
+def test_a_model_that_is_a_function_is_refused():
+    with pytest.raises(TypeError, match="model must be a Module, got function"):
+        fit(lambda x: x, classification(), "cross_entropy", "sgd", 1)
+
+
+def test_numpy_numbers_hold_out_a_part():
+    for validation in (np.int64(12), np.float32(0.2)):
+        history = fit(linear(), classification(), "cross_entropy", "sgd", 1, batch_size=16, validation=validation)
+        assert history["step"] == [3] and history.confusion_matrix.sum() == 12
+
+
+def test_a_metric_may_be_a_function_and_one_called_accuracy_is_not_ours():
+    def spread(outputs, targets):
+        return 0.25
+
+    model = linear()
+    history = fit(model, classification(), "cross_entropy", "sgd", 1, validation=0.2, metrics=["accuracy", spread])
+    assert history["val_spread"] == [0.25] and "train_accuracy" in history.columns()
+    history = fit(model, classification(), "cross_entropy", "sgd", 1, validation=0.2, metrics={"accuracy": spread})
+    assert history["val_accuracy"] == [0.25] and "train_accuracy" not in history.columns()
 
 
 def test_wrong_shapes_name_the_op_and_what_to_do():

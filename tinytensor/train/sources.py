@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -171,10 +172,13 @@ def _endless(data: Any) -> bool:
     )
 
 
-def split(dataset: Any, validation: float | int, generator: Generator | None) -> tuple[Any, Any]:
+def split(dataset: Any, validation: Any, generator: Generator | None) -> tuple[Any, Any]:
     """Training and validation part, drawn at random. ValueError unless both have a sample."""
     count = len(dataset)
-    held = round(count * validation) if isinstance(validation, float) else int(validation)
+    if isinstance(validation, (float, np.floating)):
+        held = round(count * float(validation)) if math.isfinite(validation) else 0
+    else:
+        held = int(validation)
     if not 0 < held < count:
         raise ValueError(
             f"fit: validation={validation} holds {held} of {count} samples out, which leaves {count - held} to train on: expected "

@@ -78,7 +78,7 @@ def train(
         ema=config.ema or None,
         early_stopping=config.early_stopping or None,
         checkpoint=checkpoint,
-        save_every=save_every,
+        save_every=None if checkpoint is None else save_every,
         resume=resume,
         callbacks=callbacks,
         progress=False,
