@@ -116,6 +116,31 @@ def test_eval_of_a_table_uses_the_rows_kept_for_the_test(capsys, kinds):
     assert json.loads(line)["samples"] == 30 and json.loads(line)["accuracy"] > 0.9
 
 
+def test_a_table_without_test_rows_trains_and_eval_says_so(capsys, tmp_path):
+    table, out = flowers(tmp_path / "flowers.csv", 20), tmp_path / "run"
+    arguments = (
+        "train",
+        "--csv",
+        table,
+        "--target",
+        "kind",
+        "--test-share",
+        0,
+        "--no-plots",
+        "--out",
+        out,
+        "--epochs",
+        1,
+    )
+    status, lines, errors = run(capsys, *arguments)
+    assert (status, errors) == (0, []) and "20 rows" in lines[0] and lines[-1].startswith("trained in")
+    assert (
+        fails(capsys, "eval", out)
+        == f"{out}/checkpoint.safetensors: there are no test samples: --csv FILE gives others"
+    )
+    assert run(capsys, "eval", out, "--csv", table)[0] == 0
+
+
 def test_a_regression_is_measured_in_the_targets_own_units(capsys, prices):
     _, (line,), _ = run(capsys, "eval", prices / "run", "--json")
     found = json.loads(line)

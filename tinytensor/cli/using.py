@@ -118,6 +118,8 @@ def _evaluate(options: Namespace) -> int:
     path = _file(options.checkpoint)
     network = load_checkpoint(path)
     samples = _samples(options, path, network)
+    if not len(samples.test_y):
+        raise ValueError(f"{path}: there are no test samples: --csv FILE gives others")
     result = network.evaluate(samples.test_x, samples.test_y)
     rows = len(samples.test_y)
     if options.json:
