@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 import signal
@@ -421,6 +422,22 @@ def test_the_program_says_goodbye_to_a_closed_pipe(data, out):
         errors = process.stderr.read()
         assert process.wait(timeout=60) == 1
     assert "Traceback" not in errors and "Exception" not in errors
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out == f"tinytensor {tinytensor.__version__}\n"
+
+
+def test_interrupted_with_json_says_it_in_json(capsys, data, out, monkeypatch):
+    with_extras()
+    interrupt_in_step(monkeypatch, 12)
+    status, _, errors = run(capsys, *small(data, out, "--no-plots", "--json"))
+    said = json.loads(errors[-1])
+    assert (
+        status == said["status"] == 130 and said["event"] == "interrupted" and said["message"].startswith("epoch 1 is")
+    )
 
 
 def test_the_programs_status_and_help():

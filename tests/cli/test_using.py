@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 import shutil
 
@@ -11,6 +12,7 @@ import pytest
 
 import tinytensor as tt
 from tinytensor import cli
+from tinytensor.cli.arguments import say
 from tinytensor.data import mnist
 from tinytensor.train import load_checkpoint
 
@@ -228,6 +230,27 @@ def test_info_says_everything(capsys, digits, kinds):
     assert json.loads(line)["classes"] == ["aaa", "bbb", "ccc"]
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("data", '{"zzz": 1}'), ("data", "[1]"), ("data", "{"), ("config", "[1]"), ("config", '{"seed": "x"}')],
+)
+def test_a_forged_description_of_the_training_is_one_line(capsys, kinds, tmp_path, part, value):
+    own = kinds / "run" / "checkpoint.safetensors"
+    forged = tmp_path / "forged.safetensors"
+    tt.save(tt.load(own), forged, {**tt.serialize.load_metadata(own), part: value})
+    assert fails(capsys, "eval", forged).startswith(f"{forged}: damaged description of its training (")
+    if value[0] == "[":
+        assert fails(capsys, "info", forged) == f"{forged}: damaged description of its training ({part} is no object)"
+
+
+def test_json_has_no_nan(capsys):
+    say({"loss": math.nan, "rows": [{"r2": -math.inf}, 1.5]})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "loss": None,
+        "rows": [{"r2": None}, 1.5],
+    }
+
+
 def test_info_lists_any_file_of_tensors(capsys, tmp_path):
     tt.save({"a.weight": tt.zeros(2, 3), "b": tt.arange(4)}, tmp_path / "x.safetensors", {"format": "pt"})
     _, (line,), _ = run(capsys, "info", tmp_path / "x.safetensors", "--json")
@@ -264,6 +287,18 @@ def test_plot_one_run_and_several(capsys, kinds, prices, digits, tmp_path):
     assert json.loads(line) == {"event": "plot", "file": f"{tmp_path}/all.png"}
     for path in (tmp_path / "one" / "curves.png", tmp_path / "all.png"):
         assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_plot_tells_runs_of_one_name_apart(capsys, kinds, digits, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    for folder in ("a", "b"):
+        shutil.copytree(kinds / "run", tmp_path / folder / "run")
+    drawn = []
+    monkeypatch.setattr("tinytensor.viz.plot_histories", lambda histories, out: drawn.extend(histories))
+    runs = (tmp_path / "a" / "run", tmp_path / "b" / "run" / "history.csv", digits)
+    assert run(capsys, "plot", *runs, "--out", tmp_path / "x.png")[0] == 0
+    assert drawn == ["a/run", "b/run", digits.name]
+    assert fails(capsys, "plot", runs[0], runs[0]) == f"{runs[0]}/history.csv: named twice"
 
 
 def test_plot_of_what_is_no_history(capsys, tmp_path):

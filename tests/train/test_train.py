@@ -413,6 +413,7 @@ def test_forged_checkpoints_are_refused(tmp_path):
         ({"activation": "eval"}, "unknown activation"),
         ({"norm": "os"}, "unknown norm"),
         ({"task": "ranking"}, "unknown task"),
+        ({"task": "regression"}, "a regression with 3 outputs does not fit its inputs"),
         ({"dtype": "object"}, "unknown dtype"),
         ({"dtype": ["float32"]}, "unknown dtype|damaged description"),
         (image(scale=math.nan), "out of range"),
@@ -435,6 +436,7 @@ def test_forged_tables_are_refused(tmp_path):
     for changes in (
         {},
         {"columns": 3},
+        {**own, "task": "regression", "classes": None, "target_mean": 0.0, "target_std": 1.0},
         [],
         {**own, "columns": []},
         {**own, "target_std": 0},

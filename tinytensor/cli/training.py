@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor import nn
-from tinytensor.cli.arguments import DOWNLOAD, Parser, add_common, add_options, count, load_here
+from tinytensor.cli.arguments import DOWNLOAD, Parser, add_common, add_options, count, load_here, say
 from tinytensor.cli.using import CHECKPOINT, HISTORY
 from tinytensor.train.callbacks import Callback
 from tinytensor.train.config import DataConfig, TrainConfig, read_toml, write_toml
@@ -185,7 +184,13 @@ def _train(options: Namespace) -> int:
             if files.state is not None and files.state.exists()
             else ""
         )
-        print(f"interrupted: {kept}{again}", file=sys.stderr)
+        if options.json:
+            say(
+                {"event": "interrupted", "command": "train", "message": f"{kept}{again}", "status": _INTERRUPTED},
+                sys.stderr,
+            )
+        else:
+            print(f"interrupted: {kept}{again}", file=sys.stderr)
         return _INTERRUPTED
     finally:
         output.close()
@@ -323,7 +328,7 @@ class _Output(Callback):
             self._bar = None
 
     def _event(self, event: str, **values: Any) -> None:
-        print(json.dumps({"event": event, **values}), flush=True)
+        say({"event": event, **values})
 
 
 class _Files(Callback):
