@@ -196,6 +196,18 @@ def test_the_rate_in_the_history_is_that_of_the_last_update():
     assert history["lr"] == pytest.approx([0.75, 0.25])
 
 
+@pytest.mark.parametrize("name", ["onecycle", "cosine", "linear"])
+def test_an_optimizer_can_be_used_again_after_a_schedule(name):
+    model = linear()
+    optimizer = tt.optim.SGD(model.parameters(), lr=0.5, momentum=0.8)
+    first = fit(model, classification(), "cross_entropy", optimizer, 3, schedule=name)
+    assert optimizer.param_groups[0]["lr"] == 0.5 and optimizer.param_groups[0]["momentum"] == 0.8
+    assert fit(model, classification(), "cross_entropy", optimizer, 3, schedule=name)["lr"] == first["lr"]
+    with pytest.raises(ValueError, match="is no column"):
+        fit(model, classification(), "cross_entropy", optimizer, 3, schedule=name, monitor="val_loss")
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
 def test_reduce_on_plateau_is_fed_with_the_monitor():
     model = linear()
     optimizer = tt.optim.SGD(model.parameters(), lr=0.0)
@@ -477,6 +489,7 @@ def test_one_batch_one_sample():
         ({"schedule_per": "day"}, ValueError, "schedule_per must be 'step' or 'epoch'"),
         ({"schedule": "cubic"}, ValueError, "one of onecycle, cosine, linear, got 'cubic'"),
         ({"data": lambda: batches(), "schedule": "cosine"}, ValueError, "how many updates there will be is not known"),
+        ({"schedule": 3}, TypeError, "schedule must be a schedule, a function or a name, got int"),
         ({"schedule": lambda opt, total: 3}, TypeError, "schedule must be, or make, a schedule, got int"),
         ({"optimizer": "adamm"}, ValueError, "optimizer must be an Optimizer or one of sgd, adam, .*got 'adamm'"),
         ({"optimizer": lambda p: 3}, TypeError, "must be, or make, an Optimizer, got int"),

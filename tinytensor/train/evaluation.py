@@ -95,6 +95,10 @@ def evaluate(
     () gives accuracy where outputs (N, C) meet whole-number targets (N,); None none. "loss" is the mean of the batches' losses,
     each weighted by its samples. ValueError for unknown names and no samples, TypeError for other data.
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"evaluate: model must be a Module, got {type(model).__name__}")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"evaluate: batch_size must be a whole number >= 1, got {batch_size!r}")
     source = pair("evaluate", data, dataset_of(data, float_dtype(model)), batch_size)
     return score(model, source, resolve_loss(loss), resolve_metrics(metrics))
 

@@ -44,6 +44,8 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 SCHEDULES = ("onecycle", "cosine", "linear")
 """Schedules by name: one cycle up to the optimizer's rate and down, and two falls from it to 0, over the whole training."""
 
+_SCHEDULED = ("lr", "momentum", "betas")  # what a schedule changes in an optimizer
+
 
 def fit(
     model: Module,
@@ -88,7 +90,8 @@ def fit(
     metrics: as for `evaluate`, on the validation data; of the training batches, accuracy alone (before each update, dropout
     on), with the mean loss, each batch's weighted by its samples. schedule: a schedule, a function of the optimizer and the
     number of its steps in the whole training, or a name: "onecycle", "cosine", "linear"; it steps after every update, or with
-    schedule_per="epoch" after every epoch, as ReduceLROnPlateau always does, fed with the monitor. Gradients are clipped to a
+    schedule_per="epoch" after every epoch, as ReduceLROnPlateau always does, fed with the monitor; the rates that one made here has
+    changed are put back at the end, so that the optimizer can be used again. Gradients are clipped to a
     norm (all together), then to a value. accumulate: one update for that many batches (what is left at the end of an epoch makes
     a smaller one); its gradient is the mean over all their samples, as of one large batch, where the loss is a mean over its
     batch. ema: decay of an average of the weights, updated after each update; then it is the averages that are
@@ -140,6 +143,7 @@ def fit(
         raise ValueError(f"fit: batch_size={batch_size} has no meaning for data that comes in batches already")
     batch_size = 32 if batch_size is None else batch_size
 
+    rates = [{key: group[key] for key in _SCHEDULED if key in group} for group in optimizer.param_groups]
     generators = find_generators(generator, data, transform, loss, *model.modules())
     before = [g.get_state() for g in generators]
     try:
@@ -183,12 +187,22 @@ def fit(
             _resume.compare(run, state, checkpoint)
     except BaseException:
         set_states(generators, before)
+        _put_back(optimizer, rates)
         raise
     if state is not None and checkpoint is not None:
         _resume.restore(run, state, checkpoint)
     run.display = None if progress is False else progress_of(progress is True)
-    run.train()
+    try:
+        run.train()
+    finally:
+        if run.schedule is not schedule:
+            _put_back(optimizer, rates)
     return run.history
+
+
+def _put_back(optimizer: optim.Optimizer, rates: list[dict[str, Any]]) -> None:
+    for group, own in zip(optimizer.param_groups, rates):
+        group.update(own)
 
 
 def _check(
@@ -298,7 +312,9 @@ def _schedule(
         return CosineAnnealingLR(optimizer, T_max=total)
     if schedule == "linear":
         return LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=total)
-    made = schedule(optimizer, total)  # type: ignore[operator]
+    if not callable(schedule):
+        raise TypeError(f"fit: schedule must be a schedule, a function or a name, got {type(schedule).__name__}")
+    made = schedule(optimizer, total)
     if not isinstance(made, LRScheduler):
         raise TypeError(f"fit: schedule must be, or make, a schedule, got {type(made).__name__}")
     return made

@@ -83,7 +83,7 @@ class History:
         """Read what `save_csv` wrote. ValueError, naming the line, for what is no number or a row of another length; OSError."""
         import csv
 
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
             lines = csv.reader(file)
             header = next(lines, [])
             if "epoch" not in header:
@@ -91,7 +91,10 @@ class History:
             rows = []
             for line in lines:
                 try:
-                    rows.append({name: _number(text) for name, text in zip(header, line, strict=True)})
+                    row = {name: _number(text) for name, text in zip(header, line, strict=True)}
+                    if not isinstance(row["epoch"], int):
+                        raise ValueError(f"expected a whole number for the epoch, got {row['epoch']}")
+                    rows.append(row)
                 except ValueError as error:
                     raise ValueError(f"{os.fspath(path)}: line {lines.line_num}: {error}") from None
         return cls(rows)
