@@ -167,6 +167,12 @@ def test_predict_rows(capsys, kinds, prices):
     assert np.corrcoef(wanted, [float(line) for line in lines[1:]])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("option", [("--top", 2), ("--prepare", "resize"), ("--invert", "no")])
+def test_options_for_pictures_are_refused_for_a_table(capsys, kinds, option):
+    message = fails(capsys, "predict", kinds / "run", "--csv", kinds / "flowers.csv", *option)
+    assert "--top, --prepare and --invert are for pictures" in message
+
+
 def test_predict_pictures(capsys, digits, tmp_path):
     image_library = pytest.importorskip("PIL.Image")
     data = mnist()

@@ -198,6 +198,10 @@ def _predict(options: Namespace) -> int:
             raise ValueError(
                 f"{options.checkpoint}: this network takes rows of a table: give --csv FILE and no pictures"
             )
+        if options.top != 1 or options.prepare is not None or options.invert != "auto":
+            raise ValueError(
+                f"{options.checkpoint}: --top, --prepare and --invert are for pictures, this network takes a table"
+            )
         return _predict_rows(options, network, own)
     if options.csv is not None or not options.images:
         raise ValueError(f"{options.checkpoint}: this network takes images: give pictures, and no --csv")
