@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ import tinytensor
 from tinytensor import cli
 from tinytensor.cli import training
 from tinytensor.data import mnist
-from tinytensor.train import TrainConfig, load_checkpoint
+from tinytensor.train import DataConfig, TrainConfig, load_checkpoint
 
 ELSEWHERE = Path(tinytensor.__file__).parent.parent  # not a clone, where the kernels may not be built
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ELSEWHERE)}  # installed or not
@@ -140,8 +141,27 @@ def test_a_terminal_sees_a_bar_with_loss_and_speed(capsys, data, out, monkeypatc
     assert status == 0 and any(line.endswith("samples/s") and line.startswith("epoch 3/3") for line in lines)
     terminal.seek(0)
     terminal.truncate()
+    run(capsys, "train", "--resume", "--out", out, "--no-plots")
+    assert re.search(r"100%\|.*\| 270/270 \[", terminal.getvalue())  # it goes on where the run was
+    terminal.seek(0)
+    terminal.truncate()
     run(capsys, *small(data, out, "--no-plots", "--quiet"))
     assert terminal.getvalue() == ""
+
+
+def test_a_source_on_the_command_line_replaces_the_files(data, tmp_path):
+    file = tmp_path / "run.toml"
+
+    def resolved(text, *arguments):
+        file.write_text(text)
+        return training._resolve(cli.read(["train", "--config", str(file), *arguments]))[0]
+
+    images = resolved('[data]\ndata = "x"\n', "--csv", "a.csv", "--target", "y")
+    assert images == DataConfig(csv="a.csv", target="y")
+    table = '[data]\nsource = "mnist"\ncsv = "a.csv"\ntarget = "y"\ntask = "regression"\ntest_share = 0.5\n'
+    assert resolved(table, "--source", "fashion") == DataConfig(source="fashion")
+    assert resolved(table, "--data", "x") == DataConfig(data="x")
+    assert resolved(table, "--csv", "b.csv") == DataConfig(csv="b.csv", target="y", task="regression", test_share=0.5)
 
 
 def test_quiet_prints_the_last_line_only(capsys, data, out):
@@ -218,7 +238,14 @@ WRONG_OPTIONS = {
     "threads": (["eval", "x", "--threads", "two"], "--threads: expected a whole number of at least 1, got 'two'"),
     "holdout": (["train", "--holdout", "x"], "--holdout: expected a whole number of at least 0, got 'x'"),
     "recipe": (["train", "--recipe", "x"], "--recipe: invalid choice: 'x'"),
-    "two sources": (["train", "--csv", "a", "--target", "b", "--data", "c"], "data and csv exclude each other"),
+    "two sources": (["train", "--csv", "a", "--target", "b", "--data", "c"], "--data and --csv exclude each other"),
+    "a source of images and a table": (
+        ["train", "--csv", "a", "--target", "b", "--source", "mnist"],
+        "--source and --csv exclude",
+    ),
+    "task of images": (["train", "--task", "regression"], "task is of a table"),
+    "share of images": (["train", "--test-share", "0.5"], "test_share is of a table"),
+    "no UTF-8": (["train", "--data", "\udcff"], "data must be text in UTF-8"),
     "no target": (["train", "--csv", "a"], "csv needs target, the column to learn"),
     "nothing to watch": (["train", "--early-stopping", "3"], "early_stopping needs samples to watch: set holdout too"),
     "resume a recipe": (["train", "--resume", "--recipe", "best"], "give no --recipe and no --config"),
@@ -395,6 +422,22 @@ def test_the_program_says_goodbye_to_a_closed_pipe(data, out):
         errors = process.stderr.read()
         assert process.wait(timeout=60) == 1
     assert "Traceback" not in errors and "Exception" not in errors
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out == f"tinytensor {tinytensor.__version__}\n"
+
+
+def test_interrupted_with_json_says_it_in_json(capsys, data, out, monkeypatch):
+    with_extras()
+    interrupt_in_step(monkeypatch, 12)
+    status, _, errors = run(capsys, *small(data, out, "--no-plots", "--json"))
+    said = json.loads(errors[-1])
+    assert (
+        status == said["status"] == 130 and said["event"] == "interrupted" and said["message"].startswith("epoch 1 is")
+    )
 
 
 def test_the_programs_status_and_help():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 import shutil
 
@@ -11,6 +12,7 @@ import pytest
 
 import tinytensor as tt
 from tinytensor import cli
+from tinytensor.cli.arguments import say
 from tinytensor.data import mnist
 from tinytensor.train import load_checkpoint
 
@@ -116,6 +118,31 @@ def test_eval_of_a_table_uses_the_rows_kept_for_the_test(capsys, kinds):
     assert json.loads(line)["samples"] == 30 and json.loads(line)["accuracy"] > 0.9
 
 
+def test_a_table_without_test_rows_trains_and_eval_says_so(capsys, tmp_path):
+    table, out = flowers(tmp_path / "flowers.csv", 20), tmp_path / "run"
+    arguments = (
+        "train",
+        "--csv",
+        table,
+        "--target",
+        "kind",
+        "--test-share",
+        0,
+        "--no-plots",
+        "--out",
+        out,
+        "--epochs",
+        1,
+    )
+    status, lines, errors = run(capsys, *arguments)
+    assert (status, errors) == (0, []) and "20 rows" in lines[0] and lines[-1].startswith("trained in")
+    assert (
+        fails(capsys, "eval", out)
+        == f"{out}/checkpoint.safetensors: there are no test samples: --csv FILE gives others"
+    )
+    assert run(capsys, "eval", out, "--csv", table)[0] == 0
+
+
 def test_a_regression_is_measured_in_the_targets_own_units(capsys, prices):
     _, (line,), _ = run(capsys, "eval", prices / "run", "--json")
     found = json.loads(line)
@@ -138,6 +165,12 @@ def test_predict_rows(capsys, kinds, prices):
     with open(prices / "houses.csv") as file:
         wanted = [float(row["price"]) for row in csv.DictReader(file)]
     assert np.corrcoef(wanted, [float(line) for line in lines[1:]])[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("option", [("--top", 2), ("--prepare", "resize"), ("--invert", "no")])
+def test_options_for_pictures_are_refused_for_a_table(capsys, kinds, option):
+    message = fails(capsys, "predict", kinds / "run", "--csv", kinds / "flowers.csv", *option)
+    assert "--top, --prepare and --invert are for pictures" in message
 
 
 def test_predict_pictures(capsys, digits, tmp_path):
@@ -203,6 +236,27 @@ def test_info_says_everything(capsys, digits, kinds):
     assert json.loads(line)["classes"] == ["aaa", "bbb", "ccc"]
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("data", '{"zzz": 1}'), ("data", "[1]"), ("data", "{"), ("config", "[1]"), ("config", '{"seed": "x"}')],
+)
+def test_a_forged_description_of_the_training_is_one_line(capsys, kinds, tmp_path, part, value):
+    own = kinds / "run" / "checkpoint.safetensors"
+    forged = tmp_path / "forged.safetensors"
+    tt.save(tt.load(own), forged, {**tt.serialize.load_metadata(own), part: value})
+    assert fails(capsys, "eval", forged).startswith(f"{forged}: damaged description of its training (")
+    if value[0] == "[":
+        assert fails(capsys, "info", forged) == f"{forged}: damaged description of its training ({part} is no object)"
+
+
+def test_json_has_no_nan(capsys):
+    say({"loss": math.nan, "rows": [{"r2": -math.inf}, 1.5]})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "loss": None,
+        "rows": [{"r2": None}, 1.5],
+    }
+
+
 def test_info_lists_any_file_of_tensors(capsys, tmp_path):
     tt.save({"a.weight": tt.zeros(2, 3), "b": tt.arange(4)}, tmp_path / "x.safetensors", {"format": "pt"})
     _, (line,), _ = run(capsys, "info", tmp_path / "x.safetensors", "--json")
@@ -239,6 +293,18 @@ def test_plot_one_run_and_several(capsys, kinds, prices, digits, tmp_path):
     assert json.loads(line) == {"event": "plot", "file": f"{tmp_path}/all.png"}
     for path in (tmp_path / "one" / "curves.png", tmp_path / "all.png"):
         assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_plot_tells_runs_of_one_name_apart(capsys, kinds, digits, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    for folder in ("a", "b"):
+        shutil.copytree(kinds / "run", tmp_path / folder / "run")
+    drawn = []
+    monkeypatch.setattr("tinytensor.viz.plot_histories", lambda histories, out: drawn.extend(histories))
+    runs = (tmp_path / "a" / "run", tmp_path / "b" / "run" / "history.csv", digits)
+    assert run(capsys, "plot", *runs, "--out", tmp_path / "x.png")[0] == 0
+    assert drawn == ["a/run", "b/run", digits.name]
+    assert fails(capsys, "plot", runs[0], runs[0]) == f"{runs[0]}/history.csv: named twice"
 
 
 def test_plot_of_what_is_no_history(capsys, tmp_path):

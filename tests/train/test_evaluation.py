@@ -108,3 +108,11 @@ def test_losses_by_name_are_those_of_functional(name):
 def test_what_does_not_fit_is_named(arguments, error, message):
     with pytest.raises(error, match=message):
         evaluate(nn.Linear(4, 7), *arguments)
+
+
+def test_evaluate_names_a_wrong_model_and_batch_size():
+    with pytest.raises(TypeError, match="evaluate: model must be a Module, got NoneType"):
+        evaluate(None, data(), "cross_entropy")
+    for batch_size in (0, 2.0, True):
+        with pytest.raises(ValueError, match="evaluate: batch_size must be a whole number >= 1"):
+            evaluate(nn.Linear(4, 7), data(), "cross_entropy", batch_size=batch_size)

@@ -196,6 +196,18 @@ def test_the_rate_in_the_history_is_that_of_the_last_update():
     assert history["lr"] == pytest.approx([0.75, 0.25])
 
 
+@pytest.mark.parametrize("name", ["onecycle", "cosine", "linear"])
+def test_an_optimizer_can_be_used_again_after_a_schedule(name):
+    model = linear()
+    optimizer = tt.optim.SGD(model.parameters(), lr=0.5, momentum=0.8)
+    first = fit(model, classification(), "cross_entropy", optimizer, 3, schedule=name)
+    assert optimizer.param_groups[0]["lr"] == 0.5 and optimizer.param_groups[0]["momentum"] == 0.8
+    assert fit(model, classification(), "cross_entropy", optimizer, 3, schedule=name)["lr"] == first["lr"]
+    with pytest.raises(ValueError, match="is no column"):
+        fit(model, classification(), "cross_entropy", optimizer, 3, schedule=name, monitor="val_loss")
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
 def test_reduce_on_plateau_is_fed_with_the_monitor():
     model = linear()
     optimizer = tt.optim.SGD(model.parameters(), lr=0.0)
@@ -477,6 +489,7 @@ def test_one_batch_one_sample():
         ({"schedule_per": "day"}, ValueError, "schedule_per must be 'step' or 'epoch'"),
         ({"schedule": "cubic"}, ValueError, "one of onecycle, cosine, linear, got 'cubic'"),
         ({"data": lambda: batches(), "schedule": "cosine"}, ValueError, "how many updates there will be is not known"),
+        ({"schedule": 3}, TypeError, "schedule must be a schedule, a function or a name, got int"),
         ({"schedule": lambda opt, total: 3}, TypeError, "schedule must be, or make, a schedule, got int"),
         ({"optimizer": "adamm"}, ValueError, "optimizer must be an Optimizer or one of sgd, adam, .*got 'adamm'"),
         ({"optimizer": lambda p: 3}, TypeError, "must be, or make, an Optimizer, got int"),
@@ -491,6 +504,23 @@ def test_one_batch_one_sample():
         ({"early_stopping": 0}, ValueError, "patience must be a whole number >= 1"),
         ({"mode": "least"}, ValueError, "mode must be 'min' or 'max'"),
         ({"ema": 2.0}, ValueError, "decay"),
+        ({"validation": math.nan}, ValueError, "validation=nan holds 0 of 60 samples out"),
+        ({"clip_grad_norm": "1"}, ValueError, "clip_grad_norm must be a number > 0, got '1'"),
+        ({"early_stopping": "5"}, ValueError, "patience must be a whole number >= 1, got '5'"),
+        ({"callbacks": Rates()}, TypeError, "callbacks must be a list, got one Rates: put it in a list"),
+        ({"callbacks": [Rates]}, TypeError, "derived from Callback, got the class Rates"),
+        ({"callbacks": [print]}, TypeError, "derived from Callback, got builtin"),
+        ({"generator": 3}, TypeError, "generator must be a Generator or None, got int"),
+        ({"optimizer": None}, TypeError, "an Optimizer, its class or its name, got NoneType"),
+        ({"optimizer": tt.optim.SGD([tt.zeros(2, requires_grad=True)], 0.1)}, ValueError, "holds no parameter of the model"),
+        ({"save_every": 3}, ValueError, "save_every needs checkpoint="),
+        ({"resume": True}, ValueError, "resume=True needs checkpoint="),
+        ({"checkpoint": "no/such/state"}, FileNotFoundError, "checkpoint='no/such/state': there is no folder"),
+        ({"save_best": "no/such/state"}, FileNotFoundError, "save_best='no/such/state': there is no folder"),
+        ({"checkpoint": "."}, IsADirectoryError, "checkpoint='.' is a folder"),
+        ({"checkpoint": "a", "save_best": "./a"}, ValueError, "checkpoint and save_best are one file, 'a'"),
+        ({"metrics": [lambda a, b: 1.0], "validation": 0.2}, ValueError, "gives its column no name"),
+        ({"metrics": [3], "validation": 0.2}, TypeError, "metrics must be names and functions, got int"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(more, error, message):
@@ -499,6 +529,28 @@ def test_what_does_not_fit_is_named(more, error, message):
     with pytest.raises(error, match=message):
         fit(model, *(arguments.pop(name) for name in ("data", "loss", "optimizer", "epochs")), **arguments)
     assert model.training
+
+
+def test_a_model_that_is_a_function_is_refused():
+    with pytest.raises(TypeError, match="model must be a Module, got function"):
+        fit(lambda x: x, classification(), "cross_entropy", "sgd", 1)
+
+
+def test_numpy_numbers_hold_out_a_part():
+    for validation in (np.int64(12), np.float32(0.2)):
+        history = fit(linear(), classification(), "cross_entropy", "sgd", 1, batch_size=16, validation=validation)
+        assert history["step"] == [3] and history.confusion_matrix.sum() == 12
+
+
+def test_a_metric_may_be_a_function_and_one_called_accuracy_is_not_ours():
+    def spread(outputs, targets):
+        return 0.25
+
+    model = linear()
+    history = fit(model, classification(), "cross_entropy", "sgd", 1, validation=0.2, metrics=["accuracy", spread])
+    assert history["val_spread"] == [0.25] and "train_accuracy" in history.columns()
+    history = fit(model, classification(), "cross_entropy", "sgd", 1, validation=0.2, metrics={"accuracy": spread})
+    assert history["val_accuracy"] == [0.25] and "train_accuracy" not in history.columns()
 
 
 def test_wrong_shapes_name_the_op_and_what_to_do():

@@ -56,6 +56,8 @@ def test_csv_reads_back_as_it_was(tmp_path):
     [
         ("", "line 1 names no column 'epoch'"),
         ("a,b\n1,2\n", "line 1 names no column 'epoch'"),
+        ("epoch,lr\nnan,0.5\n", "line 2: expected a whole number for the epoch, got nan"),
+        ("epoch,lr\n,0.5\n", "line 2: expected a whole number for the epoch, got None"),
         ("epoch,lr\n1,0.5\n2,much\n", r"line 3: could not convert string to float: 'much'"),
         ("epoch,lr\n1\n", "line 2: zip"),
     ],

@@ -318,6 +318,17 @@ def test_a_regression_is_in_the_targets_units(tmp_path):
     assert run.history["val_r2"][-1] > 0.8
     with pytest.raises(ValueError, match="distort images: the samples are rows of a table"):
         train(TrainConfig(rotate=5.0), samples)
+    with pytest.raises(ValueError, match="label_smoothing is of classes"):
+        train(TrainConfig(label_smoothing=0.1), samples)
+
+
+def test_batch_normalization_is_not_left_with_one_sample():
+    count = len(DATA.train_images)
+    for batch_size in (1, count - 1):
+        with pytest.raises(
+            ValueError, match=f"at least two samples a batch, {count} in batches of {batch_size} leave one"
+        ):
+            train(TrainConfig(norm="batch", batch_size=batch_size), DATA)
 
 
 def test_tables_too_small(tmp_path):
@@ -402,6 +413,7 @@ def test_forged_checkpoints_are_refused(tmp_path):
         ({"activation": "eval"}, "unknown activation"),
         ({"norm": "os"}, "unknown norm"),
         ({"task": "ranking"}, "unknown task"),
+        ({"task": "regression"}, "a regression with 3 outputs does not fit its inputs"),
         ({"dtype": "object"}, "unknown dtype"),
         ({"dtype": ["float32"]}, "unknown dtype|damaged description"),
         (image(scale=math.nan), "out of range"),
@@ -424,6 +436,7 @@ def test_forged_tables_are_refused(tmp_path):
     for changes in (
         {},
         {"columns": 3},
+        {**own, "task": "regression", "classes": None, "target_mean": 0.0, "target_std": 1.0},
         [],
         {**own, "columns": []},
         {**own, "target_std": 0},

@@ -40,6 +40,18 @@ def test_what_only_one_run_has_is_left_out(tmp_path):
     assert size(tmp_path / "x.png")[0] == 528  # the loss alone
 
 
+def test_several_are_labelled_as_one_is(monkeypatch):
+    pytest.importorskip("matplotlib")
+    figures = []
+    monkeypatch.setattr("tinytensor.viz.plots._write", lambda figure, path: figures.append(figure))
+    one = history(3, "train_loss", "val_mse", "val_r2", "val_top_5", "val_f1")
+    plot_histories({"a": one, "b": one}, "x.png")
+    panels = [(axes.get_title(), axes.get_ylabel()) for axes in figures[0].axes if axes.get_title()]
+    assert panels == [
+        ("Loss", "loss"), ("MSE", "MSE"), ("R²", "R²"), ("Top-5 accuracy", "top-5 accuracy (%)"), ("F1", "F1 (%)")
+    ]  # fmt: skip
+
+
 def test_one_history_is_drawn_as_it_draws_itself(tmp_path):
     pytest.importorskip("matplotlib")
     one = history(4, "train_loss", "val_loss")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from argparse import Namespace
@@ -10,9 +9,9 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from tinytensor import threads
+from tinytensor import __version__, threads
 from tinytensor.cli import training, using
-from tinytensor.cli.arguments import Parser
+from tinytensor.cli.arguments import Parser, say
 
 __all__ = ["main", "read"]
 
@@ -69,6 +68,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="tinytensor", description="Train small networks and use them: images and tables.", epilog=_EPILOG
     )
+    parser.add_argument("--version", action="version", version=f"tinytensor {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{train,eval,predict,info,plot}")
     training.add_command(commands)
     using.add_commands(commands)
@@ -84,10 +84,7 @@ def _text(error: Exception) -> str:
 
 def _fail(options: Any, message: str, status: int = _FAILED) -> int:
     if getattr(options, "json", False):
-        print(
-            json.dumps({"event": "error", "command": options.command, "message": message, "status": status}),
-            file=sys.stderr,
-        )
+        say({"event": "error", "command": options.command, "message": message, "status": status}, sys.stderr)
     else:
         print(f"tinytensor {options.command}: error: {message}", file=sys.stderr)
     return status

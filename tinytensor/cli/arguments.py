@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from tinytensor.data.encoding import TableEncoding
 from tinytensor.train.config import DataConfig, Option, options
 from tinytensor.train.samples import Samples, load_samples
 
-__all__ = ["DOWNLOAD", "Parser", "add_common", "add_options", "count", "load_here"]
+__all__ = ["DOWNLOAD", "Parser", "add_common", "add_options", "count", "load_here", "say"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,6 +81,19 @@ def load_here(
         raise FileNotFoundError(
             f"no {data.source} on this machine: --data DIR names its folder, --download fetches it{package}"
         ) from None
+
+
+def say(value: dict[str, Any], file: TextIO | None = None) -> None:
+    """Print an object of JSON on a line of its own; NaN and infinity, which JSON does not have, become null."""
+    print(json.dumps(_finite(value), allow_nan=False), file=file, flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def add_common(group: argparse._ActionsContainer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor import nn
-from tinytensor.cli.arguments import DOWNLOAD, Parser, add_common, add_options, count, load_here
+from tinytensor.cli.arguments import DOWNLOAD, Parser, add_common, add_options, count, load_here, say
 from tinytensor.cli.using import CHECKPOINT, HISTORY
 from tinytensor.train.callbacks import Callback
 from tinytensor.train.config import DataConfig, TrainConfig, read_toml, write_toml
@@ -100,6 +99,9 @@ def _resolve(options: Namespace) -> tuple[DataConfig, TrainConfig]:
     ]
     if options.resume:
         return _resumed(options, given[0], given[1])
+    sources = [f"--{name}" for name in ("source", "data", "csv") if name in given[0]]
+    if len(sources) > 1:
+        options.parser.error(f"{' and '.join(sources)} exclude each other: one run has one source")
     data: dict[str, Any] = {}
     chosen: dict[str, Any] = {}
     if options.recipe is not None:
@@ -109,8 +111,10 @@ def _resolve(options: Namespace) -> tuple[DataConfig, TrainConfig]:
         read_toml(options.config) if options.config is not None else {"data": {}, "train": {}}
     )
     for own in (file["data"], given[0]):
-        if "data" in own or "source" in own:  # another source of images takes the place of the one before
-            data = {key: value for key, value in data.items() if key not in ("source", "data", "csv", "target")}
+        if "data" in own or "source" in own:  # another source takes the place of the one before
+            data = {}
+        elif "csv" in own:
+            data.pop("data", None)
         data.update(own)
     if data.get("csv") is not None:
         data.pop("source", None)
@@ -180,7 +184,13 @@ def _train(options: Namespace) -> int:
             if files.state is not None and files.state.exists()
             else ""
         )
-        print(f"interrupted: {kept}{again}", file=sys.stderr)
+        if options.json:
+            say(
+                {"event": "interrupted", "command": "train", "message": f"{kept}{again}", "status": _INTERRUPTED},
+                sys.stderr,
+            )
+        else:
+            print(f"interrupted: {kept}{again}", file=sys.stderr)
         return _INTERRUPTED
     finally:
         output.close()
@@ -237,9 +247,11 @@ class _Output(Callback):
         if self._with_bar and find_spec("tqdm"):
             from tqdm import tqdm
 
+            samples, steps = run.samples_per_epoch or 0, run.steps_per_epoch or 1
             # disable=None: no bar where standard error is no terminal
             self._bar = tqdm(
-                total=run.epochs * (run.samples_per_epoch or 0),
+                total=run.epochs * samples,
+                initial=run.step * samples // steps,
                 unit=" samples",
                 unit_scale=True,
                 disable=None,
@@ -316,7 +328,7 @@ class _Output(Callback):
             self._bar = None
 
     def _event(self, event: str, **values: Any) -> None:
-        print(json.dumps({"event": event, **values}), flush=True)
+        say({"event": event, **values})
 
 
 class _Files(Callback):
@@ -346,10 +358,9 @@ class _Files(Callback):
         if options.resume and self.state is None:
             raise ImportError(f"--resume needs safetensors, to read {_STATE}: pip install 'tinytensor[train]'")
         if not options.resume:
+            # Of the run that was here before: --resume must not take it up, with these options least of all.
+            (self._folder / _STATE).unlink(missing_ok=True)
             write_toml(self._folder / _CONFIG, data, config, stamp)
-            (self._folder / _STATE).unlink(
-                missing_ok=True
-            )  # of the run that was here before: --resume must not take it up
 
     def missing(self) -> list[str]:
         """Which files this installation cannot write, and what they need."""
@@ -358,9 +369,12 @@ class _Files(Callback):
             notes.append(f"{' and '.join(self._pictures)} need{'' if len(self._pictures) > 1 else 's'} matplotlib")
         return notes
 
+    def on_train_begin(self, run: Run) -> None:
+        """Know the epochs that were over before the training resumed."""
+        self.history = run.history
+
     def on_epoch_end(self, run: Run) -> None:
         """Keep what `save` will write; in a long training, write it now and then."""
-        self.history = run.history
         if self._can_save:
             self._keep(run.judged())
         if time.perf_counter() - self._saved > _SAVE_EVERY:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.cli.arguments import DOWNLOAD, Parser, add_common, count, load_here
+from tinytensor.cli.arguments import DOWNLOAD, Parser, add_common, count, load_here, say
 from tinytensor.data.picture import PREPARATIONS, read_picture
 from tinytensor.serialize import load, load_metadata
 from tinytensor.train.config import SOURCES, DataConfig
@@ -110,21 +110,19 @@ def _file(path: Path) -> Path:
     return path / CHECKPOINT if path.is_dir() else path
 
 
-def _say(value: dict[str, Any]) -> None:
-    print(json.dumps(value))
-
-
 def _evaluate(options: Namespace) -> int:
     path = _file(options.checkpoint)
     network = load_checkpoint(path)
     samples = _samples(options, path, network)
+    if not len(samples.test_y):
+        raise ValueError(f"{path}: there are no test samples: --csv FILE gives others")
     result = network.evaluate(samples.test_x, samples.test_y)
     rows = len(samples.test_y)
     if options.json:
         found: dict[str, Any] = {"event": "eval", "samples": rows, "loss": result.loss, **result.scores}
         if options.confusion and network.classifies:
             found["confusion"] = _confusion(network, samples, result).tolist()
-        _say(found)
+        say(found)
         return 0
     if network.classifies:
         right = round(result.accuracy * rows)
@@ -146,14 +144,30 @@ def _samples(options: Namespace, path: Path, network: Network) -> Samples:
         if not isinstance(network.description.input, TableInput):
             raise ValueError(f"{path}: this network takes images, --csv is for one that was trained on a table")
         return Samples.of_rows(options.csv, network.description.input.encoding)
-    own = DataConfig(**json.loads(metadata.get("data", "{}")))
+    try:
+        own = DataConfig(**_recorded(metadata, path, "data"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged description of its training ({error})") from None
     if options.source is not None or options.data is not None:
         if not isinstance(network.description.input, ImageInput):
             raise ValueError(f"{path}: this network takes rows of a table: give --csv FILE")
         own = DataConfig(source=options.source or own.source, data=options.data)
-    seed = json.loads(metadata.get("config", "{}")).get("seed", 0)
+    seed = _recorded(metadata, path, "config").get("seed", 0)
+    if type(seed) is not int:
+        raise ValueError(f"{path}: damaged description of its training (seed {seed!r})")
     encoding = network.description.input.encoding if isinstance(network.description.input, TableInput) else None
     return load_here(own, seed, encoding=encoding, download=options.download)
+
+
+def _recorded(metadata: dict[str, str], path: Path, part: str) -> dict[str, Any]:
+    """What a checkpoint says of its training. ValueError for what is no JSON object."""
+    try:
+        found = json.loads(metadata.get(part, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged description of its training ({part}: {error})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: damaged description of its training ({part} is no object)")
+    return found
 
 
 def _names(network: Network) -> list[str]:
@@ -184,6 +198,10 @@ def _predict(options: Namespace) -> int:
             raise ValueError(
                 f"{options.checkpoint}: this network takes rows of a table: give --csv FILE and no pictures"
             )
+        if options.top != 1 or options.prepare is not None or options.invert != "auto":
+            raise ValueError(
+                f"{options.checkpoint}: --top, --prepare and --invert are for pictures, this network takes a table"
+            )
         return _predict_rows(options, network, own)
     if options.csv is not None or not options.images:
         raise ValueError(f"{options.checkpoint}: this network takes images: give pictures, and no --csv")
@@ -198,13 +216,16 @@ def _predict(options: Namespace) -> int:
             text = (
                 f"{os.fspath(path)}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
             )
-            print(json.dumps({"event": "error", "image": str(path), "message": text}) if options.json else f"tinytensor predict: error: {text}", file=sys.stderr)  # fmt: skip
+            if options.json:
+                say({"event": "error", "image": str(path), "message": text}, sys.stderr)
+            else:
+                print(f"tinytensor predict: error: {text}", file=sys.stderr)
             continue
         shares = network.predict(image[None])[0]
         best = np.argsort(-shares, kind="stable")[: options.top]
         if options.json:
             classes = [{"class": names[i], "probability": float(shares[i])} for i in best]
-            _say({"event": "predict", "image": str(path), "class": names[best[0]], "classes": classes})
+            say({"event": "predict", "image": str(path), "class": names[best[0]], "classes": classes})
         else:
             print(f"{path}: {', '.join(f'{names[i]} ({100 * shares[i]:.1f} %)' for i in best)}")
     return failed
@@ -224,7 +245,7 @@ def _predict_rows(options: Namespace, network: Network, own: TableInput) -> int:
         rows = [{target: float(v)} for v in predicted]
     if options.json:
         for number, row in enumerate(rows, 1):
-            _say({"event": "predict", "row": number, **row})
+            say({"event": "predict", "row": number, **row})
         return 0
     import csv
 
@@ -254,7 +275,7 @@ def _info(options: Namespace) -> int:
         found["parameters"] = sum(p.numel() for p in network.model.parameters())
         found["weights_sha256"] = network.weights_hash()
         for part in ("config", "data", "epoch", "environment"):
-            found[part] = json.loads(metadata.get(part, "{}"))
+            found[part] = _recorded(metadata, path, part)
     else:
         loaded = load(path)
         state = dict(_tensors(loaded))
@@ -262,7 +283,7 @@ def _info(options: Namespace) -> int:
         found["metadata"] = {key: value for key, value in metadata.items() if len(value) < 1000}
     found["tensors"] = {name: {"shape": list(value.shape), "dtype": str(value.dtype)} for name, value in state.items()}
     if options.json:
-        _say(found)
+        say(found)
         return 0
     tensors = found.pop("tensors")
     found.pop("event")
@@ -299,13 +320,22 @@ def _plot(options: Namespace) -> int:
 
     files = [run / HISTORY if run.is_dir() else run for run in options.runs]
     out = options.out or files[0].with_name("curves.png")
-    plot_histories({_run_name(file): History.load_csv(file) for file in files}, out)
+    plot_histories(dict(zip(_run_names(files), map(History.load_csv, files))), out)
     if options.json:
-        _say({"event": "plot", "file": str(out)})
+        say({"event": "plot", "file": str(out)})
     else:
         print(f"wrote {out}")
     return 0
 
 
-def _run_name(file: Path) -> str:
-    return file.resolve().parent.name if file.name == HISTORY else file.stem
+def _run_names(files: list[Path]) -> list[str]:
+    """A name a run: its folder's or file's, with as many of the folders above as tell it from the others."""
+    parts = [(p.parent if p.name == HISTORY else p.with_suffix("")).parts for p in map(Path.resolve, files)]
+    if repeated := [str(file) for i, file in enumerate(files) if parts[i] in parts[:i]]:
+        raise ValueError(f"{repeated[0]}: named twice")
+
+    def shortest(own: tuple[str, ...]) -> str:
+        tails = (own[-k:] for k in range(1, len(own)))
+        return "/".join(next((t for t in tails if sum(p[-len(t) :] == t for p in parts) == 1), own))
+
+    return [shortest(own) for own in parts]

@@ -55,8 +55,8 @@ class EarlyStopping:
     def __init__(self, patience: int = 5, min_delta: float = 0.0) -> None:
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
             raise ValueError(f"EarlyStopping: patience must be a whole number >= 1, got {patience!r}")
-        if not 0 <= min_delta < math.inf:
-            raise ValueError(f"EarlyStopping: min_delta must be a number >= 0, got {min_delta}")
+        if not isinstance(min_delta, (int, float)) or not 0 <= min_delta < math.inf:
+            raise ValueError(f"EarlyStopping: min_delta must be a number >= 0, got {min_delta!r}")
         self.patience = patience
         self.min_delta = float(min_delta)
         self.reset()

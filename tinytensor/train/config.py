@@ -193,6 +193,9 @@ class DataConfig:
             raise ValueError(
                 "csv needs target, the column to learn" if self.csv else "target is a column of a table: give csv too"
             )
+        for name in ("task", "test_share"):
+            if self.csv is None and getattr(self, name) != options(DataConfig)[name][0].default:
+                raise ValueError(f"{name} is of a table: images have classes and test images of their own")
 
 
 def _check(config: Any) -> None:
@@ -214,6 +217,8 @@ def _check(config: Any) -> None:
         expected: Any = {"int": int, "float": (int, float), "str": str}[kind]
         if isinstance(value, bool) or not isinstance(value, expected):
             raise TypeError(f"{name} must be a {_TYPE_NAMES[kind]}, got {value!r}")
+        if kind == "str" and not value.isprintable() and any("\ud800" <= c <= "\udfff" for c in value):
+            raise ValueError(f"{name} must be text in UTF-8, which a file of options can hold, got {value!r}")
         if problem := option.problem(name, value):
             raise ValueError(problem)
 

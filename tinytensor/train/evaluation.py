@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = [
-    "LOSSES", "METRICS", "Loss", "Metric", "Metrics", "Scores", "classes", "direction", "evaluate", "resolve_loss",
+    "LOSSES", "METRICS", "Loss", "Metric", "Metrics", "Scores", "classes", "counts_right", "direction", "evaluate", "resolve_loss",
     "resolve_metrics", "scalar", "score",
 ]  # fmt: skip
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
 Metric: TypeAlias = Callable[[Any, Any], float]
-Metrics: TypeAlias = "Iterable[str] | Mapping[str, Metric] | None"
+Metrics: TypeAlias = "Iterable[str | Metric] | Mapping[str, Metric] | None"
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": F.cross_entropy,
@@ -91,10 +91,14 @@ def evaluate(
 
     data: (inputs, targets) as Tensors or arrays (N, ...), a Dataset, a DataLoader, or an iterable of batches (inputs, targets).
     loss: (outputs, targets) -> scalar, a loss of nn, or a name ("cross_entropy", "mse"). metrics: names ("accuracy", "top_5",
-    "precision", "recall", "f1", "mse", "mae", "r2") or a mapping from names to functions of all outputs and all targets (Tensors);
+    "precision", "recall", "f1", "mse", "mae", "r2") and functions of all outputs and all targets (Tensors), or a mapping from names to such;
     () gives accuracy where outputs (N, C) meet whole-number targets (N,); None none. "loss" is the mean of the batches' losses,
     each weighted by its samples. ValueError for unknown names and no samples, TypeError for other data.
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"evaluate: model must be a Module, got {type(model).__name__}")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"evaluate: batch_size must be a whole number >= 1, got {batch_size!r}")
     source = pair("evaluate", data, dataset_of(data, float_dtype(model)), batch_size)
     return score(model, source, resolve_loss(loss), resolve_metrics(metrics))
 
@@ -184,15 +188,27 @@ def resolve_metrics(chosen: Metrics) -> dict[str, Metric] | None:
     names = [chosen] if isinstance(chosen, str) else list(chosen)
     if not names:
         return None
-    return {name: _named(name) for name in names}
+    return dict(_named(name) for name in names)
 
 
-def _named(name: str) -> Metric:
+def _named(name: str | Metric) -> tuple[str, Metric]:
+    if not isinstance(name, str):
+        if not callable(name):
+            raise TypeError(f"metrics must be names and functions, got {type(name).__name__}")
+        own = getattr(name, "__name__", type(name).__name__)
+        if own in ("<lambda>", "loss"):
+            raise ValueError(f"metrics: a function called {own} gives its column no name: give {{'name': function}}")
+        return own, name
     if top := _TOP.fullmatch(name):
-        return partial(measures.top_k_accuracy, k=int(top[1]))
+        return name, partial(measures.top_k_accuracy, k=int(top[1]))
     if name not in METRICS:
         raise ValueError(f"metrics must be among {', '.join(METRICS)}, top_k (as top_5), or functions, got {name!r}")
-    return METRICS[name][0]
+    return name, METRICS[name][0]
+
+
+def counts_right(chosen: Mapping[str, Metric]) -> bool:
+    """Whether the accuracy asked for is the share of right answers, which training counts too, and no function of that name."""
+    return chosen.get("accuracy") is measures.accuracy
 
 
 def direction(monitor: str) -> str | None:

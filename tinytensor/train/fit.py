@@ -19,7 +19,7 @@ from tinytensor.random import Generator
 from tinytensor.tensor import Tensor
 from tinytensor.train import resume as _resume
 from tinytensor.train.callbacks import Callback, EarlyStopping
-from tinytensor.train.evaluation import Loss, Metric, Metrics, direction, resolve_loss, resolve_metrics
+from tinytensor.train.evaluation import Loss, Metric, Metrics, counts_right, direction, resolve_loss, resolve_metrics
 from tinytensor.train.history import History
 from tinytensor.train.progress import progress_of
 from tinytensor.train.run import Run
@@ -43,6 +43,8 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 
 SCHEDULES = ("onecycle", "cosine", "linear")
 """Schedules by name: one cycle up to the optimizer's rate and down, and two falls from it to 0, over the whole training."""
+
+_SCHEDULED = ("lr", "momentum", "betas")  # what a schedule changes in an optimizer
 
 
 def fit(
@@ -88,7 +90,8 @@ def fit(
     metrics: as for `evaluate`, on the validation data; of the training batches, accuracy alone (before each update, dropout
     on), with the mean loss, each batch's weighted by its samples. schedule: a schedule, a function of the optimizer and the
     number of its steps in the whole training, or a name: "onecycle", "cosine", "linear"; it steps after every update, or with
-    schedule_per="epoch" after every epoch, as ReduceLROnPlateau always does, fed with the monitor. Gradients are clipped to a
+    schedule_per="epoch" after every epoch, as ReduceLROnPlateau always does, fed with the monitor; the rates that one made here has
+    changed are put back at the end, so that the optimizer can be used again. Gradients are clipped to a
     norm (all together), then to a value. accumulate: one update for that many batches (what is left at the end of an epoch makes
     a smaller one); its gradient is the mean over all their samples, as of one large batch, where the loss is a mean over its
     batch. ema: decay of an average of the weights, updated after each update; then it is the averages that are
@@ -112,14 +115,26 @@ def fit(
     cause that is found; ValueError for arguments out of range, no samples, or a checkpoint of another training; TypeError for
     data of other kinds.
     """
+    _check(
+        epochs,
+        batch_size,
+        accumulate,
+        clip_grad_norm,
+        clip_grad_value,
+        schedule_per,
+        mode,
+        "epoch" if save_every is None else save_every,
+    )
+    for name, given in (("resume=True", resume), ("save_every", save_every is not None)):
+        if given and checkpoint is None:
+            raise ValueError(f"fit: {name} needs checkpoint=, the file that holds the training")
     save_every = "epoch" if save_every is None else save_every
-    _check(epochs, batch_size, accumulate, clip_grad_norm, clip_grad_value, schedule_per, mode, save_every)
-    if resume and checkpoint is None:
-        raise ValueError("fit: resume=True needs checkpoint=, the file to resume from")
-    if isinstance(early_stopping, int):
-        early_stopping = EarlyStopping(early_stopping)
-    elif early_stopping is not None:
+    callbacks = _objects(model, generator, callbacks)
+    _check_files(checkpoint, save_best)
+    if isinstance(early_stopping, EarlyStopping):
         early_stopping.reset()
+    elif early_stopping is not None:
+        early_stopping = EarlyStopping(early_stopping)
     state = _resume.read(checkpoint) if resume and checkpoint is not None else None
     loss = resolve_loss(loss)
     optimizer = _optimizer(optimizer, model)
@@ -127,15 +142,15 @@ def fit(
     if dataset is None and batch_size is not None and not isinstance(data, IterableDataset):
         raise ValueError(f"fit: batch_size={batch_size} has no meaning for data that comes in batches already")
     batch_size = 32 if batch_size is None else batch_size
-    callbacks = list(callbacks)
 
+    rates = [{key: group[key] for key in _SCHEDULED if key in group} for group in optimizer.param_groups]
     generators = find_generators(generator, data, transform, loss, *model.modules())
     before = [g.get_state() for g in generators]
     try:
         starts = before if state is None else state["generators"]["start"]
         if len(starts) == len(generators):  # `compare` reports it otherwise
             set_states(generators, starts)
-        if isinstance(validation, (int, float)):
+        if isinstance(validation, (int, float, np.integer, np.floating)):
             if isinstance(validation, bool) or dataset is None:
                 raise ValueError(
                     f"fit: validation={validation} needs data with a length and indices to hold a part of it out: give "
@@ -164,7 +179,7 @@ def fit(
         run.save_best, run.checkpoint, run.save_every = save_best, checkpoint, save_every
         run.callbacks = callbacks
         run.history.monitor, run.history.mode = _monitor(monitor, mode, held is not None, run.metrics)
-        if held is None and set(run.metrics or ()) - {"accuracy"}:
+        if held is None and run.metrics and (len(run.metrics) > 1 or not counts_right(run.metrics)):
             raise ValueError(
                 f"fit: the metrics {', '.join(run.metrics or ())} are taken on validation data: give validation=, or call evaluate"
             )
@@ -172,12 +187,22 @@ def fit(
             _resume.compare(run, state, checkpoint)
     except BaseException:
         set_states(generators, before)
+        _put_back(optimizer, rates)
         raise
     if state is not None and checkpoint is not None:
         _resume.restore(run, state, checkpoint)
     run.display = None if progress is False else progress_of(progress is True)
-    run.train()
+    try:
+        run.train()
+    finally:
+        if run.schedule is not schedule:
+            _put_back(optimizer, rates)
     return run.history
+
+
+def _put_back(optimizer: optim.Optimizer, rates: list[dict[str, Any]]) -> None:
+    for group, own in zip(optimizer.param_groups, rates):
+        group.update(own)
 
 
 def _check(
@@ -198,12 +223,48 @@ def _check(
             also = ", a timedelta, or 'epoch'" if name == "save_every" else ""
             raise ValueError(f"fit: {name} must be a whole number >= 1{also}, got {value!r}")
     for name, limit in (("clip_grad_norm", clip_grad_norm), ("clip_grad_value", clip_grad_value)):
-        if limit is not None and not 0 < limit < math.inf:
+        if limit is not None and (not isinstance(limit, (int, float, np.number)) or not 0 < limit < math.inf):
             raise ValueError(f"fit: {name} must be a number > 0, got {limit!r}")
     if schedule_per not in ("step", "epoch"):
         raise ValueError(f"fit: schedule_per must be 'step' or 'epoch', got {schedule_per!r}")
     if mode not in (None, "min", "max"):
         raise ValueError(f"fit: mode must be 'min' or 'max', got {mode!r}")
+
+
+def _objects(model: Any, generator: Any, callbacks: Any) -> list[Callback]:
+    """The callbacks as a list. TypeError, naming the argument, for what is no Module, Generator or Callback."""
+    if not isinstance(model, Module):
+        raise TypeError(f"fit: model must be a Module, got {type(model).__name__}")
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(f"fit: generator must be a Generator or None, got {type(generator).__name__}")
+    found = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for callback in found:
+        if not isinstance(callback, Callback):
+            name = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
+            raise TypeError(f"fit: callbacks must be objects of classes derived from Callback, got {name}")
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"fit: callbacks must be a list, got one {type(callbacks).__name__}: put it in a list")
+    return found
+
+
+def _check_files(checkpoint: str | os.PathLike[str] | None, save_best: str | os.PathLike[str] | None) -> None:
+    """What would stop a training at its first writing is said before it begins."""
+    paths = {}
+    for name, path in (("checkpoint", checkpoint), ("save_best", save_best)):
+        if path is None:
+            continue
+        paths[name] = own = os.path.realpath(os.fspath(path))
+        folder = os.path.dirname(own)
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"fit: {name}={os.fspath(path)!r}: there is no folder {folder!r}: make it first")
+        if os.path.isdir(own):
+            raise IsADirectoryError(f"fit: {name}={os.fspath(path)!r} is a folder: name a file")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(f"fit: {name}={os.fspath(path)!r}: may not write in the folder {folder!r}")
+    if len(paths) == 2 and paths["checkpoint"] == paths["save_best"]:
+        raise ValueError(
+            f"fit: checkpoint and save_best are one file, {os.fspath(checkpoint or '')!r}: give each its own"
+        )
 
 
 def _optimizer(optimizer: optim.Optimizer | Callable[..., optim.Optimizer] | str, model: Module) -> optim.Optimizer:
@@ -213,9 +274,14 @@ def _optimizer(optimizer: optim.Optimizer | Callable[..., optim.Optimizer] | str
                 f"fit: optimizer must be an Optimizer or one of {', '.join(OPTIMIZERS)}, got {optimizer!r}"
             )
         optimizer = OPTIMIZERS[optimizer]
+    if not isinstance(optimizer, optim.Optimizer) and not callable(optimizer):
+        raise TypeError(f"fit: optimizer must be an Optimizer, its class or its name, got {type(optimizer).__name__}")
     made = optimizer if isinstance(optimizer, optim.Optimizer) else optimizer(model.parameters())
     if not isinstance(made, optim.Optimizer):
         raise TypeError(f"fit: optimizer must be, or make, an Optimizer, got {type(made).__name__}")
+    held = {id(p) for group in made.param_groups for p in group["params"]}
+    if held.isdisjoint(map(id, model.parameters())):
+        raise ValueError("fit: the optimizer holds no parameter of the model: make it of this model's parameters()")
     return made
 
 
@@ -246,7 +312,9 @@ def _schedule(
         return CosineAnnealingLR(optimizer, T_max=total)
     if schedule == "linear":
         return LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=total)
-    made = schedule(optimizer, total)  # type: ignore[operator]
+    if not callable(schedule):
+        raise TypeError(f"fit: schedule must be a schedule, a function or a name, got {type(schedule).__name__}")
+    made = schedule(optimizer, total)
     if not isinstance(made, LRScheduler):
         raise TypeError(f"fit: schedule must be, or make, a schedule, got {type(made).__name__}")
     return made
@@ -258,10 +326,8 @@ def _monitor(
     """The column that is watched, and what is better."""
     if monitor is None:
         monitor = "val_loss" if validated else "train_loss"
-    names = (
-        ["accuracy"] if metrics is None else list(metrics)
-    )  # by default, whether accuracy has a meaning is seen later
-    known = ["train_loss", *(f"train_{name}" for name in names if name == "accuracy")]
+    names = ["accuracy"] if metrics is None else list(metrics)  # by default, whether it has a meaning is seen later
+    known = ["train_loss", *(["train_accuracy"] if metrics is None or counts_right(metrics) else [])]
     if validated:
         known += ["val_loss", *(f"val_{name}" for name in names)]
     if monitor not in known:

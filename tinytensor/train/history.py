@@ -15,7 +15,7 @@ from tinytensor.serialize import write_atomically
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["History"]
+__all__ = ["History", "labels"]
 
 Value = float | int | None
 _TRAIN, _VALIDATION, _TEST, _BEST = "#1b6ca8", "#d98324", "#c0392b", "#5b6770"
@@ -83,7 +83,7 @@ class History:
         """Read what `save_csv` wrote. ValueError, naming the line, for what is no number or a row of another length; OSError."""
         import csv
 
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
             lines = csv.reader(file)
             header = next(lines, [])
             if "epoch" not in header:
@@ -91,7 +91,10 @@ class History:
             rows = []
             for line in lines:
                 try:
-                    rows.append({name: _number(text) for name, text in zip(header, line, strict=True)})
+                    row = {name: _number(text) for name, text in zip(header, line, strict=True)}
+                    if not isinstance(row["epoch"], int):
+                        raise ValueError(f"expected a whole number for the epoch, got {row['epoch']}")
+                    rows.append(row)
                 except ValueError as error:
                     raise ValueError(f"{os.fspath(path)}: line {lines.line_num}: {error}") from None
         return cls(rows)
@@ -123,7 +126,7 @@ class History:
         epochs = self["epoch"]
         best = self.best() if self.monitor.startswith("val_") else None  # of the training loss the best is the last
         for axes, name in zip(panels, names):
-            percent = _is_share(name)
+            title, axis, percent = labels(name)
             if name == "loss" and len(step_losses):
                 each = len(step_losses) / len(self.rows)
                 x = epochs[0] - 1 + np.arange(1, len(step_losses) + 1) / each
@@ -168,13 +171,7 @@ class History:
                 values += [v for v in step_losses if _drawable(v)]
                 if values and min(values) > 0 and max(values) > 20 * min(values):
                     axes.set_yscale("log")
-            title = name.replace("_", "-") + " accuracy" if name.startswith("top_") else _NAMES.get(name, name)
-            title = title[:1].upper() + title[1:]
-            axes.set(
-                title=title,
-                xlabel="epoch",
-                ylabel=f"{title.lower() if name not in _NAMES else title}{' (%)' if percent else ''}",
-            )
+            axes.set(title=title, xlabel="epoch", ylabel=axis)
             start = 1 if name == "loss" and len(step_losses) else 0.5
             axes.set_xlim(epochs[0] - start, epochs[-1] + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
@@ -215,5 +212,9 @@ def _drawable(value: Any) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 
-def _is_share(name: str) -> bool:
-    return name in _SHARES or name.startswith("top_")
+def labels(name: str) -> tuple[str, str, bool]:
+    """How a column is called in a picture: a panel's title, its axis, and whether it is a share, drawn in percent."""
+    title = name.replace("_", "-") + " accuracy" if name.startswith("top_") else _NAMES.get(name, name)
+    title = title[:1].upper() + title[1:]
+    share = name in _SHARES or name.startswith("top_")
+    return title, f"{title if name in _NAMES else title.lower()}{' (%)' if share else ''}", share

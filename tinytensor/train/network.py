@@ -117,6 +117,12 @@ class Description:
         ):
             if values[name] not in choices:
                 raise ValueError(f"unknown {name} {values[name]!r}")
+        if isinstance(given, ImageInput):
+            fits = values["task"] == "classification"
+        else:
+            fits = (values["task"], values["outputs"]) == (given.encoding.task, given.encoding.outputs)
+        if not fits:
+            raise ValueError(f"a {values['task']} with {values['outputs']} outputs does not fit its inputs")
         classes = tuple(values["classes"])
         if not all(isinstance(name, str) for name in classes) or len(classes) not in (0, values["outputs"]):
             raise ValueError(f"{len(classes)} names for {values['outputs']} outputs")

@@ -26,7 +26,7 @@ from tinytensor.serialize import save
 from tinytensor.tensor import Tensor
 from tinytensor.train import failure, resume
 from tinytensor.train.callbacks import Callback, EarlyStopping, better
-from tinytensor.train.evaluation import Loss, Metric, Scores, classes, scalar, score
+from tinytensor.train.evaluation import Loss, Metric, Scores, classes, counts_right, scalar, score
 from tinytensor.train.history import History
 from tinytensor.train.progress import Lines
 from tinytensor.train.sources import Source, set_states, unpack
@@ -272,7 +272,7 @@ class Run:
     def _tally(self, outputs: Any, targets: Any) -> None:
         """Count the right answers of a batch; the first one says whether there are such."""
         if self._counts is None:
-            self._counts = classes(outputs, targets) if self.metrics is None else "accuracy" in self.metrics
+            self._counts = classes(outputs, targets) if self.metrics is None else counts_right(self.metrics)
             if self._counts and self.metrics is not None:
                 measures.accuracy(outputs, targets)  # says what is wrong where accuracy has no meaning
         if self._counts:

@@ -60,7 +60,7 @@ def load_samples(
 ) -> Samples:
     """Read what `data` names. A table's rows are shuffled by `seed`, `data.test_share` of them (rounded) kept for the test, and the encoding
     fitted to the others without the last `holdout`, unless one is given. Errors as of the readers; ValueError for a table with fewer than two
-    rows in a part that is needed."""
+    rows to train on."""
     if data.csv is None:
         if data.data is not None:
             return Samples.of_images(mnist(data.data))
@@ -81,8 +81,9 @@ def load_samples(
     if encoding is None:
         task: Any = None if data.task == "auto" else data.task
         encoding = TableEncoding.fit(table, data.target, task, order[kept : len(table) - holdout])
-    parts = [(encoding.encode(part), _targets(encoding, part)) for part in (train, test)]
-    return Samples(*parts[0], *parts[1], encoding.task, encoding.outputs, _names(encoding), "", encoding)
+    x, y = encoding.encode(train), _targets(encoding, train)
+    test_x, test_y = (encoding.encode(test), _targets(encoding, test)) if kept else (x[:0], y[:0])
+    return Samples(x, y, test_x, test_y, encoding.task, encoding.outputs, _names(encoding), "", encoding)
 
 
 def _names(encoding: TableEncoding) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,15 @@ import numpy as np
 
 from tinytensor import random
 from tinytensor.creation import from_numpy
-from tinytensor.data import DataLoader, IterableDataset, TensorDataset, default_convert, random_split
+from tinytensor.data import (
+    DataLoader,
+    ImageDataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    default_convert,
+    random_split,
+)
 from tinytensor.data.dataset import gathers
 from tinytensor.random import Generator, randperm
 from tinytensor.tensor import Tensor, get_default_dtype
@@ -33,8 +42,13 @@ class Source:
         name: str,
         size: int | None = None,
         samples: int | None = None,
+        dataset: Any = None,
+        order: Mapping[str, Any] | None = None,
     ) -> None:
         self._batches = batches
+        self._dataset = dataset
+        self._order = dict(order or {})
+        self._content: int | None = None
         self._name = name
         self.size = size
         self.samples = samples
@@ -70,6 +84,12 @@ class Source:
             self.position += 1
             yield batch
         self._over = True
+
+    def describe(self) -> dict[str, Any]:
+        """What the data must have in common with those that a checkpoint was written with."""
+        if self._content is None:
+            self._content = _content(self._dataset)
+        return {"samples": self.samples, "batches": self.size, **self._order, "content": self._content}
 
     def next_epoch(self) -> None:
         """Say that the epoch under way is over."""
@@ -125,6 +145,26 @@ def dataset_of(data: Any, dtype: np.dtype[Any]) -> Any | None:
     return data if hasattr(data, "__getitem__") and hasattr(data, "__len__") else None
 
 
+def _content(dataset: Any) -> int | None:
+    """CRC-32 of the arrays of our own data sets, of at most 256 MB of each; None for others."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    if isinstance(dataset, TensorDataset):
+        arrays = [t.detach().numpy() for t in dataset.tensors]
+    elif isinstance(dataset, ImageDataset):
+        arrays = [dataset.images, dataset.labels]
+    else:
+        return None
+    import zlib
+
+    found = 0
+    for a in arrays:
+        found = zlib.crc32(
+            np.ascontiguousarray(a[:: max(1, -(-a.nbytes // 2**28))]).reshape(-1).view(np.uint8).data, found
+        )
+    return found
+
+
 def pair(
     name: str,
     data: Any,
@@ -140,7 +180,7 @@ def pair(
             raise ValueError(f"{name}: no samples: expected at least one")
         order = _Order(count, batch_size, shuffle, generator, plain=not gathers(dataset))
         loader: Any = DataLoader(dataset, batch_sampler=order, generator=generator)
-        return Source(loader, name, len(order), count)
+        return Source(loader, name, len(order), count, dataset, {"batch_size": batch_size, "shuffle": shuffle})
     if isinstance(data, IterableDataset):
         data = DataLoader(data, batch_size)
     known = isinstance(data, (Tensor, np.ndarray, Mapping, str)) or not (isinstance(data, Iterable) or callable(data))
@@ -172,10 +212,13 @@ def _endless(data: Any) -> bool:
     )
 
 
-def split(dataset: Any, validation: float | int, generator: Generator | None) -> tuple[Any, Any]:
+def split(dataset: Any, validation: Any, generator: Generator | None) -> tuple[Any, Any]:
     """Training and validation part, drawn at random. ValueError unless both have a sample."""
     count = len(dataset)
-    held = round(count * validation) if isinstance(validation, float) else int(validation)
+    if isinstance(validation, (float, np.floating)):
+        held = round(count * float(validation)) if math.isfinite(validation) else 0
+    else:
+        held = int(validation)
     if not 0 < held < count:
         raise ValueError(
             f"fit: validation={validation} holds {held} of {count} samples out, which leaves {count - held} to train on: expected "

@@ -50,13 +50,20 @@ def train(
     Seeds the default generator with `config.seed`, from which weights, order, dropout and distortion are drawn. `on_network` gets the
     network before training. callbacks, checkpoint, save_every and resume are `fit`'s; nothing is printed.
 
-    Raises ValueError if the holdout leaves nothing to train on, the labels have no sensible number of classes, or images are to be
-    distorted and there are none; FloatingPointError and what else `fit` raises.
+    Raises ValueError if the holdout leaves nothing to train on, the labels have no sensible number of classes, images are to be
+    distorted or labels smoothed and there are none, or batch normalization would meet a batch of one sample; FloatingPointError and what else `fit` raises.
     """
     samples = Samples.of_images(data) if isinstance(data, ImageData) else data
     x, y, held_x, held_y = _split(samples, config.holdout)
     description = _describe(config, samples, x)
     _check_memory(description, min(config.batch_size, len(x)))
+    if config.label_smoothing and description.task != "classification":
+        raise ValueError("label_smoothing is of classes: the target of these samples is a number")
+    if config.norm == "batch" and (config.batch_size == 1 or len(x) % config.batch_size == 1):
+        raise ValueError(
+            f"norm batch needs at least two samples a batch, {len(x)} in batches of {config.batch_size} leave one alone: take "
+            "another batch_size, or norm layer"
+        )
     manual_seed(config.seed)
     network = Network(description)
     if on_network is not None:
@@ -78,7 +85,7 @@ def train(
         ema=config.ema or None,
         early_stopping=config.early_stopping or None,
         checkpoint=checkpoint,
-        save_every=save_every,
+        save_every=None if checkpoint is None else save_every,
         resume=resume,
         callbacks=callbacks,
         progress=False,

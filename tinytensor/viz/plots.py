@@ -47,10 +47,12 @@ def plot_histories(histories: Mapping[str, History], path: str | os.PathLike[str
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
+    from tinytensor.train.history import labels
+
     colors: Any = colormaps["tab10" if len(histories) <= 10 else "tab20"]
     cells = figure.subplots(down, across, squeeze=False).reshape(-1)
     for axes, name in zip(cells, panels):
-        share = name in ("accuracy", "precision", "recall", "f1") or name.startswith("top_")
+        title, axis, share = labels(name)
         for number, history in enumerate(histories.values()):
             for column, style in ((f"train_{name}", "--"), (f"val_{name}", "-")):
                 points = [(row["epoch"], value) for row in history if (value := row.get(column)) is not None]
@@ -60,8 +62,7 @@ def plot_histories(histories: Mapping[str, History], path: str | os.PathLike[str
                     axes.plot(x, 100 * y if share else y, style + mark, lw=1.4, color=colors(number % colors.N))
         if name == "loss" and all((np.asarray(line.get_ydata()) > 0).all() for line in axes.get_lines()):
             axes.set_yscale("log")
-        title = name[:1].upper() + name[1:].replace("_", "-")
-        axes.set(title=title, xlabel="epoch", ylabel=f"{title.lower()}{' (%)' if share else ''}")
+        axes.set(title=title, xlabel="epoch", ylabel=axis)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

@@ -177,6 +177,17 @@ def test_a_damaged_state_is_refused_and_left(capsys, tmp_path, data):
         assert state.read_bytes() == damaged
 
 
+def test_a_table_that_has_changed_is_refused(capsys, tmp_path):
+    table = tmp_path / "t.csv"
+    rows = [f"{i},{i % 7},{'ab'[i % 2]}" for i in range(40)]
+    table.write_text("\n".join(["x,z,kind", *rows]))
+    arguments = ("--out", tmp_path / "run", "--no-plots", "--quiet")
+    assert run(capsys, "train", "--csv", table, "--target", "kind", "--epochs", 2, *arguments)[0] == 0
+    table.write_text("\n".join(["x,z,kind", *rows[:-1], "39,400,b"]))
+    status, _, errors = run(capsys, "train", "--resume", *arguments)
+    assert status == 1 and "data.content is" in errors[-1]
+
+
 def test_a_state_of_another_network_is_refused(capsys, tmp_path, data):
     run(capsys, "train", "--data", data, "--out", tmp_path, "--quiet", *OPTIONS)
     text = (tmp_path / "run.toml").read_text()
