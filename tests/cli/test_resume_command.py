@@ -1,5 +1,6 @@
 """`tinytensor train --resume`: whatever ended a run, and however often, it ends with the same bits."""
 
+import contextlib
 import csv
 import json
 import os
@@ -78,6 +79,15 @@ def outcome(folder):
     return load_checkpoint(folder / "checkpoint.safetensors").weights_hash(), rows
 
 
+def wait_for_saves(state, count, process):
+    """Look at the file until it was replaced `count` times."""
+    seen, deadline = set(), time.monotonic() + 60
+    while len(seen) <= count and process.poll() is None:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(FileNotFoundError):
+            seen.add(state.stat().st_mtime_ns)
+
+
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(data, tmp_path, whole):
     out = tmp_path / "run"
     chance = random.Random(0)
@@ -85,17 +95,20 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(data, tmp_path, wh
     start = [sys.executable, "-m", "tinytensor", "train", "--out", str(out), "--json", "--save-every", "1"]
     words = [*start, "--data", str(data), *OPTIONS]
     steps = []
+    state = out / "state.safetensors"
     for _ in range(KILLS):
         with subprocess.Popen(words, cwd=ELSEWHERE, env=environment, stdout=subprocess.PIPE, text=True) as process:
             process.stdout.readline()  # it has its data, and begins
-            time.sleep(chance.uniform(0, 0.06))
+            wait_for_saves(state, chance.randrange(1, 6), process)
+            for _ in range(chance.randrange(3000)):  # a moment that is nothing to do with a save
+                pass
             process.kill()
             for line in process.stdout.read().splitlines():
                 if line.startswith('{"event": "resume"'):
                     steps.append(json.loads(line)["step"])
         words = [*start, "--resume"]
         assert process.returncode == -9, "the run was over before it could be killed"
-    assert steps and steps == sorted(steps) and steps[-1] > 20  # the kills fell into the training
+    assert len(steps) == KILLS - 1 and steps == sorted(steps) and steps[-1] > 20  # the kills fell into the training
     end = subprocess.run(words, cwd=ELSEWHERE, env=environment, capture_output=True, text=True, check=True, timeout=60)
     assert outcome(out) == outcome(whole)
     assert not [path.name for path in out.iterdir() if path.name.endswith(".tmp")]

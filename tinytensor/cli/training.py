@@ -24,7 +24,7 @@ from tinytensor.train.config import DataConfig, TrainConfig, read_toml, write_to
 from tinytensor.train.environment import environment
 from tinytensor.train.history import History
 from tinytensor.train.network import Checkpoint, Evaluation, Network
-from tinytensor.train.progress import epoch_line
+from tinytensor.train.progress import Lines, epoch_line, progress_of
 from tinytensor.train.recipes import RECIPES, TABLE
 from tinytensor.train.run import Run
 from tinytensor.train.samples import Samples
@@ -208,10 +208,9 @@ class _Output(Callback):
     def __init__(self, options: Namespace, config: TrainConfig) -> None:
         self._json, self._quiet = options.json, options.quiet
         self._config = config
-        self._bar: Any = None
-        self._loss = math.nan
         self._said = time.perf_counter()
         self._with_bar = not options.quiet and not options.json
+        self._shown = progress_of(stream="stdout") if self._with_bar else Lines("stdout")
 
     def missing(self) -> list[str]:
         """What it cannot show, and what that needs."""
@@ -239,32 +238,19 @@ class _Output(Callback):
                     self.say(f"left out: column {column!r}: {reason}")
 
     def on_train_begin(self, run: Run) -> None:
-        """Start the bar, where standard error is a terminal."""
+        """Say from where it goes on."""
         if run.step and not self._quiet:
             self._event("resume", epoch=run.epoch, step=run.step) if self._json else self.say(
                 f"resumed in epoch {run.epoch}, after step {run.step}"
             )
-        if self._with_bar and find_spec("tqdm"):
-            from tqdm import tqdm
 
-            samples, steps = run.samples_per_epoch or 0, run.steps_per_epoch or 1
-            # disable=None: no bar where standard error is no terminal
-            self._bar = tqdm(
-                total=run.epochs * samples,
-                initial=run.step * samples // steps,
-                unit=" samples",
-                unit_scale=True,
-                disable=None,
-                leave=False,
-            )
+    def on_epoch_begin(self, run: Run) -> None:
+        """Start the bar anew."""
+        self._shown.on_epoch_begin(run)
 
     def on_step_end(self, run: Run) -> None:
         """Move the bar on."""
-        if self._bar is None or self._bar.disable:
-            return
-        self._loss = run.loss if math.isnan(self._loss) else 0.98 * self._loss + 0.02 * run.loss
-        self._bar.set_postfix_str(f"loss {self._loss:.4f}", refresh=False)
-        self._bar.update(run.samples)
+        self._shown.on_step_end(run)
 
     def on_epoch_end(self, run: Run) -> None:
         """Print the epoch's line."""
@@ -315,17 +301,11 @@ class _Output(Callback):
 
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
-        if self._bar is not None:
-            self._bar.write(line, file=sys.stdout)
-        else:
-            print(line)
-        sys.stdout.flush()
+        self._shown.say(line)
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._shown.close()
 
     def _event(self, event: str, **values: Any) -> None:
         say({"event": event, **values})

@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "Lines", "epoch_line", "progress_of"]
 
 
-def progress_of(demanded: bool = False) -> Lines:
+def progress_of(demanded: bool = False, stream: str = "stderr") -> Lines:
     """tqdm's bar where standard error is a terminal, or the program runs in a notebook; a plain line after each epoch there and
-    in pipes. Without tqdm (in a notebook, ipywidgets too) there are lines only; `demanded` makes that an ImportError."""
+    in pipes. Without tqdm (in a notebook, ipywidgets too) there are lines only; `demanded` makes that an ImportError. stream:
+    where lines go, "stderr" or "stdout"."""
     make = _bar_class(demanded)
-    return Lines() if make is None else Bar(make)
+    return Lines(stream) if make is None else Bar(make, stream)
 
 
 class Lines(Callback):
     """A plain line an epoch."""
 
+    def __init__(self, stream: str = "stderr") -> None:
+        self._stream = stream  # by name: sys.stdout may be another one by the time a line is printed
+
     def say(self, line: str) -> None:
         """Print a line."""
-        print(line, file=sys.stderr, flush=True)
+        print(line, file=getattr(sys, self._stream), flush=True)
 
     def on_epoch_end(self, run: Run) -> None:
         """Print the epoch's line."""
@@ -45,7 +49,8 @@ class Lines(Callback):
 class Bar(Lines):
     """A bar below the lines, which moves within an epoch."""
 
-    def __init__(self, make: Any) -> None:
+    def __init__(self, make: Any, stream: str = "stderr") -> None:
+        super().__init__(stream)
         self._make = make
         self._bar: Any = None
         self._loss: float | None = None
@@ -67,7 +72,8 @@ class Bar(Lines):
         if self._bar is None:
             super().say(line)
         else:
-            self._bar.write(line, file=sys.stderr)
+            self._bar.write(line, file=getattr(sys, self._stream))
+            getattr(sys, self._stream).flush()
 
     def close(self) -> None:
         """Take the bar away."""

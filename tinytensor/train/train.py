@@ -16,7 +16,7 @@ from tinytensor.data.transforms import RandomDistortion
 from tinytensor.random import manual_seed
 from tinytensor.train.callbacks import Callback
 from tinytensor.train.config import TrainConfig
-from tinytensor.train.fit import fit
+from tinytensor.train.fit import OPTIMIZERS, fit
 from tinytensor.train.history import History
 from tinytensor.train.network import Description, ImageInput, Network, TableInput
 from tinytensor.train.samples import Samples
@@ -172,17 +172,5 @@ def _optimizer(config: TrainConfig, model: nn.Module) -> optim.Optimizer:
     lr, decay, parameters = config.peak_lr, config.decay, model.parameters()
     if config.optimizer == "nesterov":
         return optim.SGD(parameters, lr=lr, momentum=0.9, nesterov=True, weight_decay=decay)
-    made: optim.Optimizer = _OPTIMIZERS[config.optimizer](parameters, lr=lr, weight_decay=decay)
+    made: optim.Optimizer = OPTIMIZERS[config.optimizer](parameters, lr=lr, weight_decay=decay)
     return made
-
-
-_OPTIMIZERS: dict[str, Any] = {
-    "adamw": optim.AdamW,
-    "adam": optim.Adam,
-    "nadam": optim.NAdam,
-    "radam": optim.RAdam,
-    "lion": optim.Lion,
-    "rmsprop": optim.RMSprop,
-    "adagrad": optim.Adagrad,
-    "sgd": optim.SGD,
-}
