@@ -12,7 +12,7 @@ import pytest
 import tinytensor as tt
 from tinytensor import nn
 from tinytensor.train import fit
-from tinytensor.train.progress import progress_of
+from tinytensor.train.progress import Bar, progress_of
 
 PROGRAM = """
 import tinytensor as tt
@@ -107,3 +107,57 @@ def test_in_a_notebook_it_is_the_notebooks_bar(monkeypatch):
     assert progress_of()._make == "the notebook's"
     monkeypatch.setattr("tinytensor.train.progress.find_spec", lambda name: name if name == "tqdm" else None)
     assert type(progress_of()).__name__ == "Lines"  # without ipywidgets
+
+
+class Recorder:
+    """A bar that notes where it is after each update."""
+
+    def __init__(self, **more):
+        self.places = []
+        made.append(self)
+
+    def reset(self, total):
+        self.n, self.total = 0, total
+
+    def update(self, n):
+        self.n += n
+        self.places.append(self.n)
+
+    def write(self, line, file):
+        pass
+
+    def set_postfix_str(self, text, refresh):
+        pass
+
+    set_description_str = set_postfix_str
+
+    def close(self):
+        pass
+
+
+made = []
+
+
+def test_a_bar_resumed_inside_an_epoch_begins_where_that_is(tmp_path):
+    pytest.importorskip("safetensors")
+    made.clear()
+
+    class Stop(tt.train.Callback):
+        at = 8
+
+        def on_step_end(self, run):
+            if run.step == self.at:
+                raise RuntimeError
+
+    def go(**more):
+        tt.manual_seed(0)
+        x = tt.randn(40, 4)
+        y = (x[:, 0] > 0).to(tt.int64)
+        more.update(batch_size=8, callbacks=[Bar(Recorder), Stop()], checkpoint=tmp_path / "state", save_every=7)
+        fit(nn.Linear(4, 2), (x, y), "cross_entropy", "adam", 3, progress=False, **more)
+
+    with pytest.raises(RuntimeError):
+        go()
+    Stop.at = None
+    go(resume=True)
+    assert [bar.places for bar in made] == [[8, 16, 24, 32, 40, 8, 16, 24], [24, 32, 40, 8, 16, 24, 32, 40]]

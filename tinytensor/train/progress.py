@@ -63,6 +63,8 @@ class Bar(Lines):
         """Move the bar on; its loss is a running mean."""
         if self._bar is None:  # resumed inside an epoch
             self._begin(run)
+            bar: Any = self._bar
+            bar.n = run.epoch_samples - run.samples
         self._loss = run.loss if self._loss is None else 0.98 * self._loss + 0.02 * run.loss
         self._bar.set_postfix_str(f"loss {self._loss:.4f}", refresh=False)
         self._bar.update(run.samples)

@@ -101,6 +101,11 @@ class Run:
         return float(self.optimizer.param_groups[0]["lr"])
 
     @property
+    def epoch_samples(self) -> int:
+        """Training samples that the epoch has seen so far."""
+        return self._count
+
+    @property
     def samples_per_epoch(self) -> int | None:
         """Training samples, where they are known."""
         return self.source.samples
