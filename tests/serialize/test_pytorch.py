@@ -222,3 +222,13 @@ def test_torch_save_is_recognised_and_the_advice_works(tmp_path, zipped):
         {"save_file": save_file, "torch": torch, "path": path, "new": tmp_path / "new"},
     )
     assert tt.load(tmp_path / "new")["a"].tolist() == [1, 1, 1]
+
+
+def test_load_takes_the_arguments_that_programs_give(tmp_path):
+    tt.save({"w": tt.ones(2)}, tmp_path / "x.safetensors")
+    for more in ({"map_location": "cpu"}, {"map_location": tt.device("cpu"), "weights_only": True}):
+        assert tt.load(tmp_path / "x.safetensors", **more)["w"].tolist() == [1, 1]
+    with pytest.raises(ValueError, match="reads no pickled objects, weights_only=False"):
+        tt.load(tmp_path / "x.safetensors", weights_only=False)
+    with pytest.raises(RuntimeError, match="cuda"):
+        tt.load(tmp_path / "x.safetensors", map_location="cuda")

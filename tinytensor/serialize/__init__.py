@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.creation import from_numpy
+from tinytensor.device import check_device
 from tinytensor.tensor import Tensor
 
 from . import npz, safetensors, structure
@@ -71,20 +72,24 @@ def save(
     write_atomically(path, safetensors.packed(arrays, text))
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Read what `save` wrote, or any safetensors or .npz file: `model.load_state_dict(tt.load("model.safetensors"))`.
 
     A plain safetensors file, as PyTorch's users write too, gives a dict from names to Tensors, in the order of its header (which
     the safetensors package sorts by dtype and name). So does an .npz file, known by its content and not its name. In a nested
     structure, Tensors and Parameters come back as Tensors, arrays as arrays. Nothing requires grad. Tensors of dtypes that
     tinytensor has not are widened without loss: F16, BF16, F8_E4M3 and F8_E5M2 to float32; I8, I16, I32, U16, U32 and U64 to
-    int64.
+    int64. map_location and weights_only are PyTorch's: there is no device but the CPU, and nothing but weights and plain data is ever
+    read, so that False is refused.
 
     Raises OSError if the file cannot be read, or is a pipe or a device; ValueError if it is damaged, is of another format
     (pickles of torch.save are recognised, and not read), or holds complex numbers, Python objects or integers beyond int64.
     ImportError without the `safetensors` package, which an .npz does not need. Nothing in a file can run code. Memory is asked
     for only after sizes were held against that of the file; a packed .npz may be 100 times as large as its file, and 64 MiB.
     """
+    check_device(map_location)
+    if not weights_only:
+        raise ValueError(f"{os.fspath(path)}: load reads no pickled objects, weights_only=False asks for some")
     with open_regular(path) as file:
         try:
             stored, metadata = (npz.read(file), {}) if _is_zip(file) else safetensors.read(file)
