@@ -132,6 +132,17 @@ def test_a_destination_and_a_prefix() -> None:
     state: dict[str, Any] = {"there": 1}
     assert nn.Linear(1, 1).state_dict(state, prefix="a.") is state
     assert list(state) == ["there", "a.weight", "a.bias"]
+    net = nn.Sequential(nn.Sequential(nn.Linear(1, 1, bias=False)))
+    assert list(net.state_dict(prefix="old_")) == ["old_0.0.weight"]
+    assert list(net.state_dict(prefix=".")) == [".0.0.weight"]
+
+
+def test_a_hook_comes_after_its_own_part_and_before_the_next() -> None:
+    net, seen = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), []
+    for module in (net, net[0], net[1]):
+        module.register_state_dict_post_hook(lambda module, state, prefix, metadata: seen.append((prefix, len(state))))
+    net.state_dict(prefix="a")
+    assert seen == [("a0.", 2), ("a1.", 4), ("a", 4)]
 
 
 def test_to_a_device_and_a_dtype() -> None:

@@ -368,23 +368,25 @@ class Module:
         `get_extra_state` gives.
 
         The Tensors are detached and share the module's memory (`keep_vars=True` gives the very parameters). A `destination` is
-        filled and returned. Hooks of each module run before and after its part.
+        filled and returned; `prefix` is put before each name as it is. Hooks of each module run before and after its part.
         """
         state = {} if destination is None else destination
-        for path, module in self.named_modules(prefix.removesuffix("."), remove_duplicate=False):
-            dot = f"{path}." if path else prefix
-            hooks = module.__dict__.get("_state_hooks")
-            for before in hooks.pick("save_before") if hooks is not None else ():
-                before(module, dot, keep_vars)
-            for name, tensor in module._own_state():
-                state[dot + name] = tensor if keep_vars else tensor.detach()
-            if type(module).get_extra_state is not Module.get_extra_state:
-                state[f"{dot}_extra_state"] = module.get_extra_state()
-        for path, module in reversed(list(self.named_modules(prefix.removesuffix("."), remove_duplicate=False))):
-            hooks = module.__dict__.get("_state_hooks")
-            for after in hooks.pick("save_after") if hooks is not None else ():
-                after(module, state, f"{path}." if path else prefix, {})
+        self._save_into(state, prefix, keep_vars)
         return state
+
+    def _save_into(self, state: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        hooks = self.__dict__.get("_state_hooks")
+        for before in hooks.pick("save_before") if hooks is not None else ():
+            before(self, prefix, keep_vars)
+        for name, tensor in self._own_state():
+            state[prefix + name] = tensor if keep_vars else tensor.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            state[f"{prefix}_extra_state"] = self.get_extra_state()
+        for name, module in self._modules.items():
+            if module is not None:
+                module._save_into(state, f"{prefix}{name}.", keep_vars)
+        for after in hooks.pick("save_after") if hooks is not None else ():
+            after(self, state, prefix, {})
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
