@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._tape import Composed, Op, set_operators
+from .._tape import set_operators
 from ..device import check_device, is_device
-from ..spelling import IN_PLACE
+from ..spelling import IN_PLACE, public
 from ..tensor import Tensor, check_dtype
 from . import (
     activation,
@@ -77,18 +77,6 @@ _ROOMS = {
     "adaptive_max_pool2d",
     linalg: "det slogdet logdet inverse pinverse cholesky matrix_power",
 }
-_public: dict[Any, Composed] = {}
-
-
-def public(function: Any, module: str = __name__) -> Any:
-    """A function as it is called from outside: an Op is itself, one composed of ops also takes PyTorch's spellings."""
-    if isinstance(function, Op):
-        return function
-    if function not in _public:
-        _public[function] = Composed(function, module)
-    return _public[function]
-
-
 PUBLIC: dict[str, Any] = {name: public(getattr(room, name)) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
     PUBLIC["mul"],
