@@ -35,7 +35,7 @@ from .creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
-from .device import accelerator, backends, cuda, device
+from .device import accelerator, backends, cuda, device, use_deterministic_algorithms
 from .interchange import from_dlpack, frombuffer
 from .ops.rearrange import broadcast_shapes
 from .random import Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
@@ -83,5 +83,5 @@ __all__ = [
     "get_default_dtype", "get_num_threads", "inference_mode", "initial_seed", "int64", "is_anomaly_enabled", "is_grad_enabled", "is_tensor", "linalg", "linspace",
     "load", "logspace", "long", "manual_seed", "metrics", "multinomial", "nn", "no_grad", "normal", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
     "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_detect_anomaly", "set_flush_denormal", "set_grad_enabled",
-    "set_num_threads", "show_config", "tensor", "testing", "threads", "tril_indices", "triu_indices", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
+    "set_num_threads", "show_config", "tensor", "testing", "threads", "tril_indices", "triu_indices", "uint8", "use_deterministic_algorithms", "zeros", "zeros_like", *ops.PUBLIC,
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from tinytensor.anomaly import AnomalyError, module_calls, path_of, place_of, running
-from tinytensor.device import check_device, is_device
+from tinytensor.device import asked_of_to
 from tinytensor.nn.hooks import Hooks, StateHooks
 from tinytensor.nn.parameter import Parameter
 from tinytensor.tape import no_grad
@@ -531,14 +531,7 @@ class Module:
         Parameters keep their identity (an optimizer that holds them goes on) and their memory layout.
         Raises TypeError for a dtype that is not floating point, RuntimeError for another device.
         """
-        for given in args:
-            if is_device(given):
-                device = given
-            elif isinstance(given, Tensor):
-                dtype = given.dtype
-            elif given is not None and not isinstance(given, bool):
-                dtype = given
-        check_device(device)
+        dtype, _ = asked_of_to(args, dtype, device)
         if dtype is None:
             return self
         target = np.dtype(dtype)

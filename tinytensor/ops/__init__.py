@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._tape import set_operators
-from ..device import check_device, is_device
+from ..device import asked_of_to
 from ..spelling import IN_PLACE, public
 from ..tensor import Tensor, check_dtype
 from . import (
@@ -116,20 +116,13 @@ _NOT_METHODS.update(name for room in (convolution, pooling) for name in _ROOMS[r
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, **how: Any) -> Tensor:
     """This tensor in another dtype, given alone, as a tensor that has it, or behind a device, which is the CPU. Itself where it has
     the dtype, unless `copy`; `non_blocking` means nothing here. Gradient: g in this dtype. RuntimeError for another device."""
-    for given in args:
-        if is_device(given):
-            device = given
-        elif isinstance(given, Tensor):
-            dtype = given.dtype
-        elif given is not None and not isinstance(given, bool):
-            dtype = given
-    check_device(device)
-    copy = how.pop("copy", False)
+    if dtype is None and device is None and not args and not how:
+        raise TypeError("to: expected a dtype, a device or a tensor")
+    dtype, copy = asked_of_to(args, dtype, device)
+    copy = how.pop("copy", copy)
     how.pop("non_blocking", None)
     if how:
         raise TypeError(f"to: got unexpected keywords {', '.join(how)}; it takes dtype, device, copy and non_blocking")
-    if dtype is None and device is None and not args:
-        raise TypeError("to: expected a dtype, a device or a tensor")
     d = self.dtype if dtype is None else check_dtype(dtype, "to")
     if d == self.dtype:
         return shape.clone(self) if copy else self
