@@ -45,6 +45,7 @@ CALLS: list[tuple[Callable[[], Any], Callable[[], Any]]] = [
     (lambda: F.leaky_relu(X - 5, 0.1, True), lambda: F.leaky_relu(X - 5, 0.1)),
     (lambda: F.elu(X - 5, 1.0, False), lambda: F.elu(X - 5)),
     (lambda: F.hardtanh(X - 5, -1.0, 1.0, True), lambda: F.hardtanh(X - 5)),
+    (lambda: F.rrelu(X - 5, 0.1, 0.3, False, True), lambda: F.rrelu(X - 5, 0.1, 0.3)),
     (lambda: F.threshold(X, 3.0, 7.0, True), lambda: F.threshold(X, 3.0, 7.0)),
     (lambda: X.clone().add_(other=2), lambda: X + 2),
     (lambda: X.clone().sub_(other=X, alpha=2), lambda: X - 2 * X),
@@ -89,6 +90,20 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
 def test_what_is_wrong_stays_wrong(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("f", [F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout])
+def test_dropout_takes_inplace_by_position(f: Any) -> None:
+    x = tt.ones(2, 3, 4, 4) if f is F.dropout2d else tt.ones(2, 3, 4)
+    tt.manual_seed(1)
+    want = f(x, 0.5, True)
+    tt.manual_seed(1)
+    assert f(x, 0.5, True, True) is x and x.tolist() == want.tolist()
+
+
+def test_what_is_no_tensor_is_not_changed_in_place() -> None:
+    with pytest.raises(TypeError, match="relu_: expected a Tensor to change in place, got ndarray"):
+        F.relu(X.numpy(), inplace=True)
 
 
 def test_an_error_from_within_keeps_its_kind() -> None:

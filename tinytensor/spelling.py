@@ -55,7 +55,7 @@ def respell(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     named: dict[str, Any] = {}
     instead, changed = function, False
     changes = IN_PLACE.get(function.__name__)
-    count = len(function.parameters)
+    count = getattr(function, "positional", len(function.parameters))  # an Op of these has no others
     if changes is not None and not kwargs and len(args) == count + 1 and isinstance(args[-1], bool):
         args, kwargs = args[:-1], {"inplace": args[-1]}
     for name, value in kwargs.items():

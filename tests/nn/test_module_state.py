@@ -331,3 +331,5 @@ def test_vectors_that_are_there() -> None:
     assert np.shares_memory(layer.weight.detach().numpy(), rows.numpy())
     with pytest.raises(ValueError, match="expected a matrix of vectors"):
         nn.Embedding.from_pretrained(tt.ones(3))
+    with pytest.raises(TypeError, match="from_pretrained: expected a Tensor, got list"):
+        nn.Embedding.from_pretrained([[1.0, 2.0]])  # type: ignore[arg-type]

@@ -392,6 +392,10 @@ class Embedding(Module):
     @classmethod
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
         """A layer on vectors (num_embeddings, embedding_dim) that are there, and without a gradient if `freeze`."""
+        if not isinstance(embeddings, Tensor):
+            raise TypeError(
+                f"Embedding.from_pretrained: expected a Tensor, got {type(embeddings).__name__}; use tt.tensor"
+            )
         if embeddings.ndim != 2:
             raise ValueError(f"Embedding.from_pretrained: expected a matrix of vectors, got {tuple(embeddings.shape)}")
         rows, size = embeddings.shape

@@ -185,6 +185,8 @@ def in_place_method(name: str, function: Any, text: str) -> Any:
     function = public(function)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(self, Tensor):
+            raise TypeError(f"{name}: expected a Tensor to change in place, got {type(self).__name__}")
         _check(name, self, *args, *kwargs.values())
         result = function(self, *args, **kwargs)
         return self if result is self else _write(name, self, result)
