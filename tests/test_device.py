@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tinytensor as tt
@@ -15,6 +16,15 @@ def test_the_usual_choice_is_the_cpu() -> None:
     assert chosen.type == "cpu" and str(chosen) == "cpu" and chosen == tt.device(chosen) == tt.device("cpu", 0)
     assert repr(chosen) == "device(type='cpu')" and hash(chosen) == hash(tt.device("cpu")) and chosen != "cpu"
     assert not tt.accelerator.is_available() and tt.cuda.device_count() == 0
+
+
+def test_what_programs_say_to_get_the_same_numbers_twice() -> None:
+    state = tt.manual_seed(0).get_state()
+    tt.cuda.manual_seed(3)
+    tt.cuda.manual_seed_all(3)
+    tt.use_deterministic_algorithms(True)
+    tt.backends.cudnn.deterministic, tt.backends.cudnn.benchmark = True, False
+    assert tt.random.default_generator.get_state() == state and not tt.backends.cudnn.is_available()
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps", "cpu:1", 3])
@@ -51,6 +61,9 @@ def test_tensors_go_where_they_are() -> None:
         == tt.float64
     )
     assert x.to(tt.ones(1, dtype=tt.int64)).dtype == tt.int64
+    assert x.to(tt.float32, True) is x and x.to(copy=False) is x
+    for z in (x.to(tt.float32, False, True), x.to("cpu", tt.float32, False, True), x.to(copy=True)):
+        assert z is not x and not np.shares_memory(z.numpy(), x.numpy())
     y = x.to("cpu", copy=True)
     assert y is not x and y.data.add_(1) is not None and x.tolist() == [1, 1]
     with pytest.raises(RuntimeError, match="got 'mps'"):

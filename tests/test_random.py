@@ -117,7 +117,7 @@ def test_threads_change_no_bit(threads: int) -> None:
     n = 300_001
     calls: list[Any] = [
         lambda: tt.rand(n, generator=tt.Generator(1)), lambda: tt.randn(n, generator=tt.Generator(1)), lambda: tt.randn(n, generator=tt.Generator(1), dtype=tt.float64),
-        lambda: F.dropout(tt.ones(n), 0.3, True, tt.Generator(1)),
+        lambda: F.dropout(tt.ones(n), 0.3, True, generator=tt.Generator(1)),
     ]  # fmt: skip
     with tt.threads(1):
         one = [c().numpy() for c in calls]
@@ -226,7 +226,7 @@ def test_likes_and_options() -> None:
 def test_dropout(p: float, dtype: str) -> None:
     n = 100_000
     x = tt.ones(n, dtype=dtype, requires_grad=True)
-    y = F.dropout(x, p, True, tt.Generator(1))
+    y = F.dropout(x, p, True, generator=tt.Generator(1))
     kept = y.detach().numpy() != 0
     assert abs(kept.mean() - (1 - p)) < 5 * math.sqrt(p * (1 - p) / n)
     assert abs((kept[1:] & kept[:-1]).mean() - (1 - p) ** 2) < 0.01

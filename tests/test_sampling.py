@@ -35,6 +35,16 @@ def test_multinomial_without_replacement() -> None:
     assert sorted(tt.tensor([1.0, 2.0, 3.0]).multinomial(3).tolist()) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("scale", [1e-320, 1e-160, 1.4e307])
+def test_multinomial_of_the_smallest_and_the_largest_weights(scale: float) -> None:
+    weights = tt.tensor([4 * scale, 0.0, 12 * scale], dtype=tt.float64)
+    np.testing.assert_allclose(frequencies(tt.multinomial(weights, 4000, True), 3), [0.25, 0, 0.75], atol=0.03)
+    first = tt.multinomial(weights.expand(2000, 3), 1)
+    np.testing.assert_allclose(frequencies(first, 3), [0.25, 0, 0.75], atol=0.04)
+    pair = tt.multinomial(tt.tensor([0.0, scale, 1.0], dtype=tt.float64).expand(50, 3), 2)
+    assert (pair.sum(1) == 3).all().item()  # never the one of weight 0
+
+
 def test_bernoulli() -> None:
     p = tt.tensor([0.0, 0.2, 1.0]).expand(3000, 3)
     drawn = tt.bernoulli(p)

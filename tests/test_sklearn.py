@@ -333,6 +333,8 @@ def test_clone_and_pickle():
         ({"max_iter": 2.5}, "max_iter must be a whole number >= 1"),
         ({"shuffle": "yes"}, "shuffle must be True or False"),
         ({"momentum": True}, "momentum must be"),
+        ({"alpha": np.inf}, "alpha must be a number >= 0, got inf"),
+        ({"tol": np.inf}, "tol must be a number >= 0, got inf"),
     ],
     ids=str,
 )

@@ -42,6 +42,18 @@ CALLS: list[tuple[Callable[[], Any], Callable[[], Any]]] = [
     (lambda: F.relu(X - 5, inplace=False), lambda: F.relu(X - 5)),
     (lambda: F.relu(X - 5, True), lambda: F.relu(X - 5)),
     (lambda: F.leaky_relu(input=X - 5, negative_slope=0.1, inplace=True), lambda: F.leaky_relu(X - 5, 0.1)),
+    (lambda: F.leaky_relu(X - 5, 0.1, True), lambda: F.leaky_relu(X - 5, 0.1)),
+    (lambda: F.elu(X - 5, 1.0, False), lambda: F.elu(X - 5)),
+    (lambda: F.hardtanh(X - 5, -1.0, 1.0, True), lambda: F.hardtanh(X - 5)),
+    (lambda: F.rrelu(X - 5, 0.1, 0.3, False, True), lambda: F.rrelu(X - 5, 0.1, 0.3)),
+    (lambda: F.threshold(X, 3.0, 7.0, True), lambda: F.threshold(X, 3.0, 7.0)),
+    (lambda: X.clone().add_(other=2), lambda: X + 2),
+    (lambda: X.clone().sub_(other=X, alpha=2), lambda: X - 2 * X),
+    (lambda: tt.zeros(size=(2, 3)), lambda: tt.zeros(2, 3)),
+    (lambda: tt.zeros_like(input=X), lambda: tt.zeros(3, 4)),
+    (lambda: tt.full_like(input=X, fill_value=2), lambda: tt.full((3, 4), 2.0)),
+    (lambda: tt.rand(size=(2, 3), generator=tt.Generator(1)), lambda: tt.rand(2, 3, generator=tt.Generator(1))),
+    (lambda: tt.randint(high=5, size=(3,), generator=tt.Generator(1)), lambda: tt.randint(0, 5, (3,), generator=tt.Generator(1))),
     (lambda: tt.linalg.norm(X, axis=1), lambda: tt.linalg.norm(X, dim=1)),
 ]  # fmt: skip
 
@@ -64,6 +76,9 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: tt.sum(X, dim=0, axis=0), r"sum\(\) got an unexpected keyword argument 'axis'"),
     (lambda: tt.exp(X, inplace=True), r"exp\(\) got an unexpected keyword argument 'inplace'"),
     (lambda: F.relu(X, slope=1), r"relu\(\) got an unexpected keyword argument 'slope'"),
+    (lambda: F.leaky_relu(X, 0.1, 3), r"leaky_relu\(\) takes from 1 to 2 positional arguments but 3 were given"),
+    (lambda: F.normalize(X, 2.0, 1, 1e-12, True, 6), r"normalize\(\) takes from 1 to 4 positional"),
+    (lambda: tt.zeros(2, shape=(3,)), r"zeros\(\) got an unexpected keyword argument 'shape'"),
     (lambda: F.relu(X, 3), r"relu\(\) takes 1 positional argument but 2 were given"),
     (lambda: tt.add(X), r"add\(\) missing 1 required positional argument"),
     (lambda: F.normalize([1.0, 2.0]), r"normalize: expected input as a Tensor or an ndarray, got list; use tt.tensor"),
@@ -77,9 +92,23 @@ def test_what_is_wrong_stays_wrong(call: Callable[[], Any], message: str) -> Non
         call()
 
 
+@pytest.mark.parametrize("f", [F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout])
+def test_dropout_takes_inplace_by_position(f: Any) -> None:
+    x = tt.ones(2, 3, 4, 4) if f is F.dropout2d else tt.ones(2, 3, 4)
+    tt.manual_seed(1)
+    want = f(x, 0.5, True)
+    tt.manual_seed(1)
+    assert f(x, 0.5, True, True) is x and x.tolist() == want.tolist()
+
+
+def test_what_is_no_tensor_is_not_changed_in_place() -> None:
+    with pytest.raises(TypeError, match="relu_: expected a Tensor to change in place, got ndarray"):
+        F.relu(X.numpy(), inplace=True)
+
+
 def test_an_error_from_within_keeps_its_kind() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        tt.ops.public(_asks_for_nothing)(X)
+        tt.spelling.public(_asks_for_nothing)(X)
 
 
 def _asks_for_nothing(x: Any) -> Any:

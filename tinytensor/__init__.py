@@ -35,12 +35,13 @@ from .creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
-from .device import accelerator, backends, cuda, device
+from .device import accelerator, backends, cuda, device, use_deterministic_algorithms
 from .interchange import from_dlpack, frombuffer
 from .ops.rearrange import broadcast_shapes
 from .random import Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
 from .sampling import bernoulli, multinomial, normal
 from .serialize import load, save
+from .spelling import public
 from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tape import no_grad as inference_mode
 from .tensor import Tensor, float32, float64, get_default_dtype, int64, set_default_dtype, uint8
@@ -71,11 +72,16 @@ def __getattr__(name: str) -> Any:
 
 
 globals().update(ops.PUBLIC)
+for _made in (
+    arange, as_tensor, empty, empty_like, eye, full, full_like, linspace, logspace, numel, ones, ones_like, rand, rand_like, randint, randn,
+    randn_like, randperm, tensor, zeros, zeros_like,
+):  # fmt: skip
+    globals()[_made.__name__] = public(_made, __name__)  # they, too, take PyTorch's spellings
 __all__ = [
     "Generator", "Tensor", "accelerator", "arange", "as_tensor", "autograd", "backends", "bernoulli", "bool", "broadcast_shapes", "cuda", "custom_vjp", "data", "detect_anomaly", "device", "double", "empty",
     "empty_like", "enable_grad", "eye", "float", "float32", "float64", "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "func",
     "get_default_dtype", "get_num_threads", "inference_mode", "initial_seed", "int64", "is_anomaly_enabled", "is_grad_enabled", "is_tensor", "linalg", "linspace",
     "load", "logspace", "long", "manual_seed", "metrics", "multinomial", "nn", "no_grad", "normal", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
     "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_detect_anomaly", "set_flush_denormal", "set_grad_enabled",
-    "set_num_threads", "show_config", "tensor", "testing", "threads", "tril_indices", "triu_indices", "uint8", "zeros", "zeros_like", *ops.PUBLIC,
+    "set_num_threads", "show_config", "tensor", "testing", "threads", "tril_indices", "triu_indices", "uint8", "use_deterministic_algorithms", "zeros", "zeros_like", *ops.PUBLIC,
 ]  # fmt: skip

@@ -115,6 +115,7 @@ cdef class Composed:
     cdef readonly tuple parameters
     cdef readonly object rest  # the name of *rest
     cdef frozenset known
+    cdef readonly Py_ssize_t positional  # how many of the parameters may be given so
 
     def __init__(self, function, str module):
         code = function.__code__
@@ -126,6 +127,7 @@ cdef class Composed:
         self.parameters = code.co_varnames[:count]
         self.known = frozenset(self.parameters)
         self.rest = code.co_varnames[count] if code.co_flags & 4 else None
+        self.positional = code.co_argcount
 
     def __get__(self, instance, owner):
         return self if instance is None else PyMethod_New(self, instance)
@@ -134,7 +136,7 @@ cdef class Composed:
         return f"<function {self.__name__}>"
 
     def __reduce__(self):
-        from .ops import public
+        from .spelling import public
 
         return public, (self.function, self.__module__)
 
@@ -158,6 +160,8 @@ _set_call()
 cdef object call_composed(object callable, PyObject **args, size_t nargsf, PyObject *names):
     cdef Composed f = <Composed>callable
     cdef PyObject *result
+    if PyVectorcall_NARGS(nargsf) > f.positional and f.rest is None:
+        return call_otherwise(f, f.function, args, PyVectorcall_NARGS(nargsf), names)
     if names != NULL:
         for name in <tuple><object>names:
             if name not in f.known:

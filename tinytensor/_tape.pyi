@@ -120,6 +120,7 @@ class Composed:
     __name__: str
     function: Callable[..., Any]
     parameters: tuple[str, ...]
+    positional: int
     rest: str | None
     def __init__(self, function: Callable[..., Any], module: str) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...

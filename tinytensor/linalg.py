@@ -1,6 +1,5 @@
 """Linear algebra under PyTorch's `torch.linalg` names; the ops are in ops/linalg.py."""
 
-from . import ops as _ops
 from .ops.linalg import LinAlgError as LinAlgError
 from .ops.linalg import (
     cholesky,
@@ -23,6 +22,7 @@ from .ops.linalg import (
     svdvals,
     vector_norm,
 )
+from .spelling import public as _public
 
 __all__ = [
     "cholesky", "cond", "det", "eigh", "eigvalsh", "inv", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr",
@@ -30,4 +30,4 @@ __all__ = [
 ]  # fmt: skip
 
 for _name in __all__:  # as they are called from outside
-    globals()[_name] = _ops.public(globals()[_name], __name__)
+    globals()[_name] = _public(globals()[_name], __name__)

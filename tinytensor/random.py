@@ -135,7 +135,7 @@ def randn(
 
 
 def randint(
-    low: int,
+    low: int = 0,
     high: int | None = None,
     size: Any = None,
     *,

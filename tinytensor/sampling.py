@@ -59,26 +59,28 @@ def multinomial(
             f"multinomial: expected weights (N) or (M, N) and samples >= 1, got {weights.shape} and {num_samples}"
         )
     rows = weights.reshape(-1, weights.shape[-1])
-    positive = (rows > 0).sum(1)
-    if not (np.isfinite(rows) & (rows >= 0)).all() or not positive.all():
+    positive = rows > 0
+    if not (np.isfinite(rows) & (rows >= 0)).all() or not positive.any(1).all():
         raise ValueError("multinomial: expected finite weights >= 0, and one above 0 in each row")
+    rows = rows / rows.max(1, keepdims=True)  # their sum is finite then
     if replacement:
         sums = np.add.accumulate(rows, 1)  # one after the other: the same bits everywhere
         u = rand(len(rows), num_samples, generator=generator, dtype=np.float64).numpy()
-        last = rows.shape[1] - 1 - np.argmax(rows[:, ::-1] > 0, 1)
+        last = rows.shape[1] - 1 - np.argmax(positive[:, ::-1], 1)
         found = [
             np.minimum(np.searchsorted(s, at * s[-1], side="right"), end)
             for s, at, end in zip(sums, u, last, strict=True)
         ]
         index = np.array(found, np.int64).reshape(len(rows), num_samples)
     else:
-        if (positive < num_samples).any():
-            raise ValueError(
-                f"multinomial: {num_samples} samples without replacement of {positive.min()} positive weights"
-            )
+        fewest = positive.sum(1).min(initial=num_samples)
+        if fewest < num_samples:
+            raise ValueError(f"multinomial: {num_samples} samples without replacement of {fewest} positive weights")
         even = rand(*rows.shape, generator=generator, dtype=np.float64)
-        late = (-(1 - even).log()).numpy() / np.where(rows > 0, rows, 1.0)  # when each one's bell rings first
-        index = np.argsort(np.where(rows > 0, late, np.inf), 1, kind="stable")[:, :num_samples].astype(np.int64)
+        with np.errstate(over="ignore"):
+            late = (-(1 - even).log()).numpy() / np.where(positive, rows, 1.0)  # when each one's bell rings first
+        late = np.minimum(late, np.finfo(np.float64).max)  # before those that never do
+        index = np.argsort(np.where(positive, late, np.inf), 1, kind="stable")[:, :num_samples].astype(np.int64)
     return Tensor._new(_kernels.owned(index.reshape(*weights.shape[:-1], num_samples)))
 
 

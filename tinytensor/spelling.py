@@ -7,7 +7,7 @@ from typing import Any
 
 from . import _tape
 
-__all__ = ["IN_PLACE"]
+__all__ = ["IN_PLACE", "public"]
 
 IN_PLACE: dict[str, Any] = {}
 """The functions that take PyTorch's `inplace`, by name, and what each does then: `ops` fills it."""
@@ -40,8 +40,8 @@ _OWN = {
 def _meant(function: Any, name: str) -> str | None:
     """The parameter that a keyword means."""
     known: tuple[str | None, ...] = (*function.parameters, getattr(function, "rest", None))
-    own = _OWN.get(function.__name__, {}).get(name) or _ANYWHERE.get(name, name)
-    if own in known:
+    own = name if name in known else _OWN.get(function.__name__, {}).get(name) or _ANYWHERE.get(name)
+    if own is not None and own in known:
         return own
     if name in ("input", "self"):
         return known[0]
@@ -55,7 +55,7 @@ def respell(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     named: dict[str, Any] = {}
     instead, changed = function, False
     changes = IN_PLACE.get(function.__name__)
-    count = len(function.parameters)
+    count = getattr(function, "positional", len(function.parameters))  # an Op of these has no others
     if changes is not None and not kwargs and len(args) == count + 1 and isinstance(args[-1], bool):
         args, kwargs = args[:-1], {"inplace": args[-1]}
     for name, value in kwargs.items():
@@ -73,11 +73,23 @@ def respell(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         return None
     rest = getattr(function, "rest", None)
     if rest in named:  # f(x, *rest): those before it go by position, too
-        before = [named.pop(p) for p in function.parameters[len(args) :] if p in named]
+        before = [named.pop(p) for p in function.parameters[len(args) : function.positional] if p in named]
         args = (*args, *before, named.pop(rest))
     elif instead is not function and not args and function.parameters[0] in named:
         args = (named.pop(function.parameters[0]),)  # a method takes what it changes by position
     return instead, args, named
+
+
+_public: dict[Any, _tape.Composed] = {}
+
+
+def public(function: Any, module: str = "tinytensor.ops") -> Any:
+    """A function as it is called from outside: an Op is itself, one composed of ops also takes PyTorch's spellings."""
+    if isinstance(function, (_tape.Op, _tape.Composed)):
+        return function
+    if function not in _public:
+        _public[function] = _tape.Composed(function, module)
+    return _public[function]
 
 
 _tape.set_respell(respell)

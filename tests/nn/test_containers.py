@@ -131,6 +131,9 @@ def test_a_list_of_parameters() -> None:
         held[7] = tt.ones(1)
     with pytest.raises(TypeError, match="expected a Parameter or a Tensor, got int"):
         held.append(3)
+    for one in (tt.ones(3, 2), nn.Parameter(tt.ones(1))):
+        with pytest.raises(TypeError, match="ParameterList: expected several Parameters or Tensors, got one"):
+            nn.ParameterList(one)
 
 
 def test_a_dictionary_of_parameters() -> None:
@@ -150,6 +153,10 @@ def test_a_dictionary_of_parameters() -> None:
     assert [n for n, _ in model.named_parameters()] == ["held.a"]
     with pytest.raises(TypeError, match="expected a Parameter or a Tensor, got str"):
         held["d"] = "x"
+    assert held.get("a") is held["a"] and held.get("z") is None and held.get("z", 3) == 3
+    assert nn.ParameterDict(held)["a"] is held["a"]
+    held.clear()
+    assert len(held) == 0 and "ParameterDict()" in repr(held)
 
 
 def test_a_transposed_convolution_is_the_gradient_of_the_convolution() -> None:

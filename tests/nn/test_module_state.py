@@ -132,6 +132,17 @@ def test_a_destination_and_a_prefix() -> None:
     state: dict[str, Any] = {"there": 1}
     assert nn.Linear(1, 1).state_dict(state, prefix="a.") is state
     assert list(state) == ["there", "a.weight", "a.bias"]
+    net = nn.Sequential(nn.Sequential(nn.Linear(1, 1, bias=False)))
+    assert list(net.state_dict(prefix="old_")) == ["old_0.0.weight"]
+    assert list(net.state_dict(prefix=".")) == [".0.0.weight"]
+
+
+def test_a_hook_comes_after_its_own_part_and_before_the_next() -> None:
+    net, seen = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), []
+    for module in (net, net[0], net[1]):
+        module.register_state_dict_post_hook(lambda module, state, prefix, metadata: seen.append((prefix, len(state))))
+    net.state_dict(prefix="a")
+    assert seen == [("a0.", 2), ("a1.", 4), ("a", 4)]
 
 
 def test_to_a_device_and_a_dtype() -> None:
@@ -292,6 +303,17 @@ def test_padding_modes_continue_the_image() -> None:
         nn.Conv1d(1, 1, 3, padding_mode="mirror")
 
 
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_a_padding_by_name(mode: Any) -> None:
+    conv = nn.Conv2d(1, 1, (3, 4), padding="same", padding_mode=mode)
+    assert conv(tt.randn(1, 1, 5, 6)).shape == (1, 1, 5, 6) and "padding=same" in repr(conv)
+    assert "padding=valid" in repr(nn.Conv1d(1, 1, 3, padding="valid", padding_mode=mode))
+    with pytest.raises(ValueError, match=r"Conv2d: padding='same' needs stride 1, got \(1, 2\)"):
+        nn.Conv2d(1, 1, 3, stride=(1, 2), padding="same", padding_mode=mode)
+    with pytest.raises(ValueError, match="Conv1d: padding must be numbers, 'same' or 'valid', got 'full'"):
+        nn.Conv1d(1, 1, 3, padding="full", padding_mode=mode)
+
+
 def test_softmax_without_a_dim_takes_pytorchs() -> None:
     for shape, dim in (((4,), 0), ((2, 3), 1), ((2, 3, 4), 0), ((2, 3, 2, 2), 1)):
         x = tt.randn(*shape)
@@ -303,5 +325,11 @@ def test_vectors_that_are_there() -> None:
     assert nn.Embedding.from_pretrained(rows)(tt.tensor([1, 0])).tolist() == [[3, 4], [1, 2]]
     assert not nn.Embedding.from_pretrained(rows).weight.requires_grad
     assert nn.Embedding.from_pretrained(rows, freeze=False, padding_idx=1).weight.requires_grad
+    state = tt.random.default_generator.get_state()
+    layer = nn.Embedding.from_pretrained(rows)
+    assert tt.random.default_generator.get_state() == state  # nothing was drawn for what is there
+    assert np.shares_memory(layer.weight.detach().numpy(), rows.numpy())
     with pytest.raises(ValueError, match="expected a matrix of vectors"):
         nn.Embedding.from_pretrained(tt.ones(3))
+    with pytest.raises(TypeError, match="from_pretrained: expected a Tensor, got list"):
+        nn.Embedding.from_pretrained([[1.0, 2.0]])  # type: ignore[arg-type]

@@ -249,6 +249,9 @@ def test_an_mlp_is_the_layers_that_it_names() -> None:
     np.testing.assert_array_equal(plain(x).detach(), same(x).detach())
     assert [type(m).__name__ for m in plain[:2]] == ["Linear", "ReLU"]
     assert type(plain[-1]) is nn.Linear
+    for wrong in ({"activation": "relu"}, {"activation": nn.ReLU()}, {"norm": "batch"}):
+        with pytest.raises(TypeError, match=r"MLP: expected (activation|norm) as what makes a module"):
+            nn.MLP([2, 3, 1], **wrong)
     with pytest.raises(ValueError, match="at least two sizes"):
         nn.MLP([3])
 

@@ -155,7 +155,7 @@ def test_losses(name: str, options: Any, arrays: Any, leaves: int, reduction: st
 # What a constructor or function takes beside PyTorch's arguments, and what of PyTorch's is left out, everywhere and by name.
 MORE, LESS = {"generator"}, {"size_average", "reduce", "_stacklevel", "out"}
 LEFT_OUT = {
-    "Embedding": {"max_norm", "norm_type", "scale_grad_by_freq", "sparse", "_weight", "_freeze"},
+    "Embedding": {"max_norm", "norm_type", "scale_grad_by_freq", "sparse"},
     "Hardtanh": {"min_value", "max_value"},  # deprecated
     "embedding": {"max_norm", "norm_type", "scale_grad_by_freq", "sparse"},
     "scaled_dot_product_attention": {"enable_gqa"},

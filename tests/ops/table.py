@@ -252,7 +252,7 @@ elementwise("softplus_grad", lambda g, x: g * np.where(2 * x > 1.1, 1, sigmoid(2
 elementwise("dropout", lambda x: x, "any", wrap(tt.dropout, p=0.0), label="p=0", ulps=0)
 elementwise("dropout", lambda x: x, "any", wrap(tt.dropout, p=0.5, training=False), label="eval", ulps=0)
 elementwise("dropout", lambda x: 0 * x, "any", wrap(tt.dropout, p=1.0), label="p=1", ulps=0)
-row("dropout", lambda x: x * tt.random.keep_mask(x.shape, np.float64, 0.3, tt.Generator(5)), "any", UNARY, lambda x: tt.dropout(x, 0.3, True, tt.Generator(5)),
+row("dropout", lambda x: x * tt.random.keep_mask(x.shape, np.float64, 0.3, tt.Generator(5)), "any", UNARY, lambda x: tt.dropout(x, 0.3, True, generator=tt.Generator(5)),
     dtypes=("float64",), ulps=0.5)
 for d in (-1, 0):
     some: tuple[Shapes, ...] = (((3, 4),), ((5,),), ((2, 3, 4),), ((1,),), ((1, 1),), ((0, 4),), ((4, 0),), ((2, 40),))

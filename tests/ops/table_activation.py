@@ -49,7 +49,7 @@ row("prelu", lambda x, w: np.where(x > 0, x, per_channel(w, x) * x), "any any", 
 elementwise("rrelu", lambda x: np.where(x > 0, x, 11 / 48 * x), "any", F.rrelu, label="eval", ulps=2, wide=(-9, 9))
 elementwise("rrelu", lambda x: np.where(x > 0, x, 0.25 * x), "any", wrap(F.rrelu, lower=0.25, upper=0.25, training=True), label="one slope", ulps=1)
 row("rrelu", lambda x: np.where(x > 0, x, x * tt.random.uniform(x.shape, 0.1, 0.6, np.float64, tt.Generator(5))), "any", UNARY,
-    lambda x: F.rrelu(x, 0.1, 0.6, True, tt.Generator(5)), label="training", dtypes=("float64",), ulps=1)
+    lambda x: F.rrelu(x, 0.1, 0.6, True, generator=tt.Generator(5)), label="training", dtypes=("float64",), ulps=1)
 
 
 def gated(x: Any, dim: int) -> Any:
@@ -74,7 +74,7 @@ def kept(x: Any, shape: Any, p: float = 0.3) -> Any:
 for drop, whole, p in ((F.dropout1d, ((4, 3, 2), (5, 3), (0, 2, 2)), 0.3), (F.dropout2d, ((4, 3, 2, 2), (1, 1, 1, 1)), 0.4)):
     name, spatial = drop.__name__, int(drop.__name__[-2])
     row(name, lambda x, s=spatial, p=p: x * kept(x, x.shape[:-s] + (1,) * s, p), "any", tuple((s,) for s in whole),
-        lambda x, f=drop, p=p: f(x, p, True, tt.Generator(5)), dtypes=("float64",), ulps=0.5)
+        lambda x, f=drop, p=p: f(x, p, True, generator=tt.Generator(5)), dtypes=("float64",), ulps=0.5)
     row(name, lambda x: x, "any", tuple((s,) for s in whole), wrap(drop, training=False), label="eval", ulps=0)
     row(name, lambda x: 0 * x, "any", tuple((s,) for s in whole), wrap(drop, p=1.0), label="p=1", ulps=0)
 
@@ -86,6 +86,6 @@ def to_limit(x: Any) -> Any:
     return a * np.where(kept(x, x.shape) > 0, x, low) - a * low * 0.3
 
 
-row("alpha_dropout", to_limit, "any", UNARY, lambda x: F.alpha_dropout(x, 0.3, True, tt.Generator(5)), dtypes=("float64",), ulps=4, scale=2, nan=())
+row("alpha_dropout", to_limit, "any", UNARY, lambda x: F.alpha_dropout(x, 0.3, True, generator=tt.Generator(5)), dtypes=("float64",), ulps=4, scale=2, nan=())
 elementwise("alpha_dropout", lambda x: x, "any", F.alpha_dropout, label="eval", ulps=0)
 elementwise("alpha_dropout", lambda x: 0 * x, "any", wrap(F.alpha_dropout, p=1.0, training=True), label="p=1", ulps=0)

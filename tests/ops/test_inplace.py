@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 import tinytensor as tt
@@ -692,6 +692,7 @@ def test_random_programs_of_views_and_changes_agree_with_functional_ones(data: A
                 return
         else:
             total.backward()
+    assume(np.isfinite(fx.grad.numpy()).all())  # past the largest number the order decides between inf and NaN
     np.testing.assert_allclose(x.grad.numpy(), fx.grad.numpy(), rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(
         0 if w.grad is None else w.grad.item(), 0 if fw.grad is None else fw.grad.item(), rtol=1e-12, atol=1e-13

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
 
 from tinytensor.nn.activation import fused
 from tinytensor.nn.linear import Linear
@@ -12,6 +12,7 @@ from tinytensor.nn.parameter import Parameter
 from tinytensor.tensor import Tensor
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
+T = TypeVar("T")
 
 
 class Sequential(Module):
@@ -200,55 +201,74 @@ class ModuleList(Module):
         return module
 
 
-class ModuleDict(Module):
+class _Named(Module, Generic[T]):
+    """What ModuleDict and ParameterDict share: entries of one table, under their keys."""
+
+    def _entries(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise NotImplementedError
+
+    def __getitem__(self, key: str) -> T:
+        entry: T = self._entries()[key]
+        return entry
+
+    def __delitem__(self, key: str) -> None:
+        del self._entries()[key]
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries()
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._entries().keys()
+
+    def values(self) -> Iterable[T]:
+        """What is kept, in the order of the names."""
+        return self._entries().values()
+
+    def items(self) -> Iterable[tuple[str, T]]:
+        """Names and what is kept under them."""
+        return self._entries().items()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """What is kept under a name, or default."""
+        return self._entries().get(key, default)
+
+    def clear(self) -> None:
+        """Take all out."""
+        self._entries().clear()
+
+    def pop(self, key: str) -> T:
+        """Take one out and return it."""
+        entry: T = self._entries().pop(key)
+        return entry
+
+    def update(self, entries: Mapping[str, Any] | _Named[Any] | Iterable[tuple[str, Any]]) -> None:
+        """Add those of a mapping, of another of this kind, or of (name, entry) pairs; a name that is there gets the new one."""
+        for key, value in entries.items() if isinstance(entries, (Mapping, _Named)) else entries:
+            self[key] = value
+
+
+class ModuleDict(_Named[Module]):
     """Modules in a dictionary, registered under their keys; it has no forward of its own."""
 
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()
-        self.update(modules or {})
+        self.update(() if modules is None else modules)
 
-    def __getitem__(self, key: str) -> Module:
-        return self._modules[key]  # type: ignore[return-value]
+    def _entries(self) -> dict[str, Any]:
+        return self._modules
 
     def __setitem__(self, key: str, module: Module) -> None:
         self.add_module(key, module)
-
-    def __delitem__(self, key: str) -> None:
-        del self._modules[key]
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._modules
-
-    def keys(self) -> Iterable[str]:
-        """The names."""
-        return self._modules.keys()
-
-    def values(self) -> Iterable[Module]:
-        """The modules."""
-        return self._modules.values()  # type: ignore[return-value]
-
-    def items(self) -> Iterable[tuple[str, Module]]:
-        """Names and modules."""
-        return self._modules.items()  # type: ignore[return-value]
-
-    def clear(self) -> None:
-        """Take all modules out."""
-        self._modules.clear()
-
-    def pop(self, key: str) -> Module:
-        """Take a module out and return it."""
-        return self._modules.pop(key)  # type: ignore[return-value]
-
-    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        """Add modules of a mapping, or of (name, module) pairs; a name that is there gets the new one."""
-        for key, module in modules.items() if isinstance(modules, Mapping) else modules:
-            self[key] = module
 
 
 def _sizes(p: Any) -> str:
@@ -260,7 +280,7 @@ class ParameterList(Module):
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
-        self.extend(values or ())
+        self.extend(() if values is None else values)
 
     @overload
     def __getitem__(self, index: int) -> Parameter: ...
@@ -289,7 +309,9 @@ class ParameterList(Module):
         return self
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Add Parameters at the end. Returns self."""
+        """Add Parameters at the end. Returns self. TypeError for one Tensor alone: its rows are no Parameters."""
+        if isinstance(values, Tensor):
+            raise TypeError(f"{type(self).__name__}: expected several Parameters or Tensors, got one; put it in a list")
         for value in list(values):
             self.append(value)
         return self
@@ -298,51 +320,18 @@ class ParameterList(Module):
         return "\n".join(f"  ({i}): {_sizes(p)}" for i, p in enumerate(self))
 
 
-class ParameterDict(Module):
+class ParameterDict(_Named[Parameter]):
     """Parameters in a dictionary, registered under their keys; Tensors become Parameters. It has no forward of its own."""
 
     def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
         super().__init__()
-        self.update(parameters or {})
+        self.update(() if parameters is None else parameters)
 
-    def __getitem__(self, key: str) -> Parameter:
-        return self._parameters[key]  # type: ignore[return-value]
+    def _entries(self) -> dict[str, Any]:
+        return self._parameters
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.register_parameter(key, _as_parameter(value))
-
-    def __delitem__(self, key: str) -> None:
-        del self._parameters[key]
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._parameters
-
-    def keys(self) -> Iterable[str]:
-        """The names."""
-        return self._parameters.keys()
-
-    def values(self) -> Iterable[Parameter]:
-        """The Parameters."""
-        return self._parameters.values()  # type: ignore[return-value]
-
-    def items(self) -> Iterable[tuple[str, Parameter]]:
-        """Names and Parameters."""
-        return self._parameters.items()  # type: ignore[return-value]
-
-    def pop(self, key: str) -> Parameter:
-        """Take a Parameter out and return it."""
-        return self._parameters.pop(key)  # type: ignore[return-value]
-
-    def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        """Add Parameters of a mapping, or of (name, Parameter) pairs; a name that is there gets the new one."""
-        for key, value in parameters.items() if isinstance(parameters, Mapping) else parameters:
-            self[key] = value
 
     def extra_repr(self) -> str:
         return "\n".join(f"  ({name}): {_sizes(p)}" for name, p in self.items())

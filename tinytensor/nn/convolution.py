@@ -69,6 +69,10 @@ class _Conv(Module):
         self.kernel_size = _each(f"{name} kernel_size", kernel_size, self._n)
         self.stride = _each(f"{name} stride", stride, self._n)
         self.padding = padding if isinstance(padding, str) else _each(f"{name} padding", padding, self._n)
+        if isinstance(padding, str) and padding not in ("same", "valid"):
+            raise ValueError(f"{name}: padding must be numbers, 'same' or 'valid', got {padding!r}")
+        if padding == "same" and any(step != 1 for step in self.stride):
+            raise ValueError(f"{name}: padding='same' needs stride 1, got {self.stride}")
         self.dilation = _each(f"{name} dilation", dilation, self._n)
         self.groups = groups
         self.weight = Parameter(empty(*self._weight_shape(), dtype=dtype))
@@ -97,7 +101,7 @@ class _Conv(Module):
     def extra_repr(self) -> str:
         # what PyTorch shows: only what is not the default
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        if self.padding not in ((0,) * self._n, "valid"):
+        if self.padding != (0,) * self._n:
             text += f", padding={self.padding}"
         if self.dilation != (1,) * self._n:
             text += f", dilation={self.dilation}"
@@ -358,6 +362,8 @@ class Embedding(Module):
         device: Any = None,
         *,
         generator: Generator | None = None,
+        _weight: Tensor | None = None,
+        _freeze: bool = False,
     ) -> None:
         super().__init__()
         check_device(device)
@@ -366,6 +372,9 @@ class Embedding(Module):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
+        if _weight is not None:  # nothing is drawn
+            self.weight = Parameter(_weight, requires_grad=not _freeze)
+            return
         self.weight = Parameter(empty(num_embeddings, embedding_dim, dtype=dtype))
         self.reset_parameters(generator)
 
@@ -383,12 +392,14 @@ class Embedding(Module):
     @classmethod
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
         """A layer on vectors (num_embeddings, embedding_dim) that are there, and without a gradient if `freeze`."""
+        if not isinstance(embeddings, Tensor):
+            raise TypeError(
+                f"Embedding.from_pretrained: expected a Tensor, got {type(embeddings).__name__}; use tt.tensor"
+            )
         if embeddings.ndim != 2:
             raise ValueError(f"Embedding.from_pretrained: expected a matrix of vectors, got {tuple(embeddings.shape)}")
         rows, size = embeddings.shape
-        made = cls(rows, size, padding_idx, dtype=embeddings.dtype)
-        made.weight = Parameter(embeddings.detach(), requires_grad=not freeze)
-        return made
+        return cls(rows, size, padding_idx, _weight=embeddings.detach(), _freeze=freeze)
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"

@@ -1,6 +1,5 @@
 """The differentiable functions under PyTorch's `torch.nn.functional` names: what the modules call."""
 
-from tinytensor import ops as _ops
 from tinytensor.ops.activation import (
     alpha_dropout,
     celu,
@@ -103,6 +102,7 @@ from tinytensor.ops.product import (
 from tinytensor.ops.rearrange import (
     pad,
 )
+from tinytensor.spelling import public as _public
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "alpha_dropout",
@@ -119,4 +119,4 @@ __all__ = [
 ]  # fmt: skip
 
 for _name in __all__:  # as they are called from outside
-    globals()[_name] = _ops.public(globals()[_name], __name__)
+    globals()[_name] = _public(globals()[_name], __name__)

@@ -36,6 +36,9 @@ class MLP(Sequential):
     ) -> None:
         if len(sizes) < 2:
             raise ValueError(f"MLP: expected at least two sizes, of input and output, got {list(sizes)}")
+        for name, made in (("activation", activation), ("norm", norm)):
+            if made is not None and (not callable(made) or isinstance(made, Module)):
+                raise TypeError(f"MLP: expected {name} as what makes a module, such as a module's class, got {made!r}")
         layers: list[Module] = []
         for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
             layers.append(Linear(fan_in, fan_out, bias, dtype, generator=generator))

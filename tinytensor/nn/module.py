@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from tinytensor.anomaly import AnomalyError, module_calls, path_of, place_of, running
-from tinytensor.device import check_device, is_device
+from tinytensor.device import asked_of_to
 from tinytensor.nn.hooks import Hooks, StateHooks
 from tinytensor.nn.parameter import Parameter
 from tinytensor.tape import no_grad
@@ -368,23 +368,25 @@ class Module:
         `get_extra_state` gives.
 
         The Tensors are detached and share the module's memory (`keep_vars=True` gives the very parameters). A `destination` is
-        filled and returned. Hooks of each module run before and after its part.
+        filled and returned; `prefix` is put before each name as it is. Hooks of each module run before and after its part.
         """
         state = {} if destination is None else destination
-        for path, module in self.named_modules(prefix.removesuffix("."), remove_duplicate=False):
-            dot = f"{path}." if path else prefix
-            hooks = module.__dict__.get("_state_hooks")
-            for before in hooks.pick("save_before") if hooks is not None else ():
-                before(module, dot, keep_vars)
-            for name, tensor in module._own_state():
-                state[dot + name] = tensor if keep_vars else tensor.detach()
-            if type(module).get_extra_state is not Module.get_extra_state:
-                state[f"{dot}_extra_state"] = module.get_extra_state()
-        for path, module in reversed(list(self.named_modules(prefix.removesuffix("."), remove_duplicate=False))):
-            hooks = module.__dict__.get("_state_hooks")
-            for after in hooks.pick("save_after") if hooks is not None else ():
-                after(module, state, f"{path}." if path else prefix, {})
+        self._save_into(state, prefix, keep_vars)
         return state
+
+    def _save_into(self, state: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        hooks = self.__dict__.get("_state_hooks")
+        for before in hooks.pick("save_before") if hooks is not None else ():
+            before(self, prefix, keep_vars)
+        for name, tensor in self._own_state():
+            state[prefix + name] = tensor if keep_vars else tensor.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            state[f"{prefix}_extra_state"] = self.get_extra_state()
+        for name, module in self._modules.items():
+            if module is not None:
+                module._save_into(state, f"{prefix}{name}.", keep_vars)
+        for after in hooks.pick("save_after") if hooks is not None else ():
+            after(self, state, prefix, {})
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -529,14 +531,7 @@ class Module:
         Parameters keep their identity (an optimizer that holds them goes on) and their memory layout.
         Raises TypeError for a dtype that is not floating point, RuntimeError for another device.
         """
-        for given in args:
-            if is_device(given):
-                device = given
-            elif isinstance(given, Tensor):
-                dtype = given.dtype
-            elif given is not None and not isinstance(given, bool):
-                dtype = given
-        check_device(device)
+        dtype, _ = asked_of_to(args, dtype, device)
         if dtype is None:
             return self
         target = np.dtype(dtype)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._tape import Composed, Op, set_operators
-from ..device import check_device, is_device
-from ..spelling import IN_PLACE
+from .._tape import set_operators
+from ..device import asked_of_to
+from ..spelling import IN_PLACE, public
 from ..tensor import Tensor, check_dtype
 from . import (
     activation,
@@ -77,18 +77,6 @@ _ROOMS = {
     "adaptive_max_pool2d",
     linalg: "det slogdet logdet inverse pinverse cholesky matrix_power",
 }
-_public: dict[Any, Composed] = {}
-
-
-def public(function: Any, module: str = __name__) -> Any:
-    """A function as it is called from outside: an Op is itself, one composed of ops also takes PyTorch's spellings."""
-    if isinstance(function, Op):
-        return function
-    if function not in _public:
-        _public[function] = Composed(function, module)
-    return _public[function]
-
-
 PUBLIC: dict[str, Any] = {name: public(getattr(room, name)) for room, names in _ROOMS.items() for name in names.split()}
 PUBLIC["multiply"], PUBLIC["subtract"], PUBLIC["divide"], PUBLIC["true_divide"] = (
     PUBLIC["mul"],
@@ -128,20 +116,13 @@ _NOT_METHODS.update(name for room in (convolution, pooling) for name in _ROOMS[r
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, **how: Any) -> Tensor:
     """This tensor in another dtype, given alone, as a tensor that has it, or behind a device, which is the CPU. Itself where it has
     the dtype, unless `copy`; `non_blocking` means nothing here. Gradient: g in this dtype. RuntimeError for another device."""
-    for given in args:
-        if is_device(given):
-            device = given
-        elif isinstance(given, Tensor):
-            dtype = given.dtype
-        elif given is not None and not isinstance(given, bool):
-            dtype = given
-    check_device(device)
-    copy = how.pop("copy", False)
+    if dtype is None and device is None and not args and not how:
+        raise TypeError("to: expected a dtype, a device or a tensor")
+    dtype, copy = asked_of_to(args, dtype, device)
+    copy = how.pop("copy", copy)
     how.pop("non_blocking", None)
     if how:
         raise TypeError(f"to: got unexpected keywords {', '.join(how)}; it takes dtype, device, copy and non_blocking")
-    if dtype is None and device is None and not args:
-        raise TypeError("to: expected a dtype, a device or a tensor")
     d = self.dtype if dtype is None else check_dtype(dtype, "to")
     if d == self.dtype:
         return shape.clone(self) if copy else self

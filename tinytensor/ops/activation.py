@@ -442,6 +442,7 @@ def rrelu(
     lower: float = 1 / 8,
     upper: float = 1 / 3,
     training: bool = False,
+    *,
     generator: random.Generator | None = None,
 ) -> Tensor:
     """x where x > 0, else a x, a drawn for each element from [lower, upper), or their mean where not training (Xu et al. 2015).
@@ -615,7 +616,7 @@ def _check_probability(name: str, p: float) -> None:
         raise ValueError(f"{name}: p must be between 0 and 1, got {p}")
 
 
-def dropout(x: Array, p: float = 0.5, training: bool = True, generator: random.Generator | None = None) -> Tensor:
+def dropout(x: Array, p: float = 0.5, training: bool = True, *, generator: random.Generator | None = None) -> Tensor:
     """In training, zero each element with probability p and scale the rest by 1 / (1 - p) (Srivastava et al. 2014); else x.
     Gradient: g times the same mask. ValueError for p outside [0, 1]."""
     _check_probability("dropout", p)
@@ -645,20 +646,20 @@ def _dropped_channels(
     return mul(x, random.keep_mask(shape, a.dtype, p, generator))
 
 
-def dropout1d(x: Array, p: float = 0.5, training: bool = True, generator: random.Generator | None = None) -> Tensor:
+def dropout1d(x: Array, p: float = 0.5, training: bool = True, *, generator: random.Generator | None = None) -> Tensor:
     """dropout of whole channels of (N, C, L) or (C, L): one draw for each (Tompson et al. 2015). Gradient: g times the mask.
     ValueError for another number of dimensions, or p outside [0, 1]."""
     return _dropped_channels("dropout1d", x, 1, {3: "(N, C, L)", 2: "(C, L)"}, p, training, generator)  # type: ignore[no-any-return]
 
 
-def dropout2d(x: Array, p: float = 0.5, training: bool = True, generator: random.Generator | None = None) -> Tensor:
+def dropout2d(x: Array, p: float = 0.5, training: bool = True, *, generator: random.Generator | None = None) -> Tensor:
     """dropout of whole channels of (N, C, H, W) (Tompson et al. 2015). Three dimensions are refused: PyTorch takes them for
     (N, C, L), which dropout1d says. Gradient: g times the mask. ValueError for p outside [0, 1]."""
     return _dropped_channels("dropout2d", x, 2, {4: "(N, C, H, W)"}, p, training, generator)  # type: ignore[no-any-return]
 
 
 def alpha_dropout(
-    x: Array, p: float = 0.5, training: bool = False, generator: random.Generator | None = None
+    x: Array, p: float = 0.5, training: bool = False, *, generator: random.Generator | None = None
 ) -> Tensor:
     """In training, set each element to selu's lower limit with probability p, then scale and shift all so that mean 0 and
     variance 1 stay (Klambauer et al. 2017); else x. Gradient: g times the scale where kept. ValueError for p outside [0, 1]."""

@@ -92,4 +92,4 @@ def scaled_dot_product_attention(
             )
         scores = where(attn_mask, scores, -math.inf) if attn_mask.dtype == np.bool_ else add(scores, attn_mask)
     shares = softmax(scores, -1) if attn_mask is None else _masked_softmax(scores)
-    return matmul(dropout(shares, dropout_p, True, generator), value)
+    return matmul(dropout(shares, dropout_p, generator=generator), value)

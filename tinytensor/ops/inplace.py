@@ -16,6 +16,7 @@ from .. import _kernels, tape
 from .._tape import here
 from ..op import Array, op
 from ..random import Generator, normal, uniform
+from ..spelling import public
 from ..tensor import Tensor
 from . import activation, pointwise
 from .index import _basic, getitem, getitem_grad, index_put, masked_fill, plain_index
@@ -181,8 +182,11 @@ def _follow(t: Tensor, x: Tensor, mark: tuple[Any, int, str], old: tape.Node | N
 
 def in_place_method(name: str, function: Any, text: str) -> Any:
     """The method that gives a tensor the values of `function` of it."""
+    function = public(function)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(self, Tensor):
+            raise TypeError(f"{name}: expected a Tensor to change in place, got {type(self).__name__}")
         _check(name, self, *args, *kwargs.values())
         result = function(self, *args, **kwargs)
         return self if result is self else _write(name, self, result)

@@ -69,7 +69,8 @@ def _number(low: float, high: float = math.inf, *, above: bool = False, below: b
 
     def holds(v: Any) -> bool:
         number: Any = math.nan if isinstance(v, (bool, np.bool_)) or not isinstance(v, Real) else v
-        return bool((number > low if above else number >= low) and (number < high if below else number <= high))
+        less = number < high if below or high == math.inf else number <= high
+        return bool((number > low if above else number >= low) and less)
 
     return holds, words
 
