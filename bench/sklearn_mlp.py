@@ -1,8 +1,8 @@
-"""python bench/sklearn_mlp.py [--iterations 10] [--rounds 3] [--dtypes float32,float64] [--hidden 100] [--batch 200]
+"""python bench/sklearn_mlp.py [--iterations 10] [--rounds 3] [--dtypes float32,float64] [--hidden 100] [--batch 200] [--compute float32]
 
 tinytensor.sklearn.MLPClassifier against scikit-learn's on MNIST: the same parameters, start and batches. Each library runs in a
 process of its own, and whole fits alternate between the two, another one first in each round. Both take the same steps, so that
-the time to the same score is the time of a fit. Prints the seconds (median, minimum and all rounds), loss and test accuracy.
+the time to the same score is the time of a fit; with --compute float32 ours rounds them to float32 whatever X is. Prints the seconds (median, minimum and all rounds), loss and test accuracy.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def main() -> int:
     parser.add_argument("--hidden", type=int, default=100, help="units of the hidden layer (default: 100)")
     parser.add_argument("--batch", type=int, default=200, help="samples of a batch (default: 200)")
     parser.add_argument("--samples", type=int, default=60_000, help="training images (default: all)")
+    parser.add_argument(
+        "--compute", choices=("float32",), help="the dtype parameter of ours (default: as X is, like theirs)"
+    )
     parser.add_argument("--worker", choices=LIBRARIES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -72,7 +75,10 @@ def _ask(process: subprocess.Popen[str], **command: Any) -> dict[str, Any]:
 def _compare(workers: dict[str, subprocess.Popen[str]], dtype: str, options: argparse.Namespace) -> None:
     for name, process in workers.items():
         print(f"{name}: {_ask(process, do='prepare', dtype=dtype)['about']}")
-    print(f"\nX {dtype}, 784-{options.hidden}-10, adam, batches of {options.batch}, {options.samples} samples")
+    computes = f" (ours computes in {options.compute})" if options.compute else ""
+    print(
+        f"\nX {dtype}{computes}, 784-{options.hidden}-10, adam, batches of {options.batch}, {options.samples} samples"
+    )
     fits: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
     for i in range(options.rounds):
         for name in LIBRARIES[i % 2 :] + LIBRARIES[: i % 2]:
@@ -110,6 +116,7 @@ def _serve(options: argparse.Namespace) -> None:
 
         pools = [f"{p['internal_api']} {p['version']}: {p['num_threads']} threads" for p in threadpool_info()]
         about = f"{sklearn.__version__}, NumPy {np.__version__}, {'; '.join(pools)}"
+    own = {"dtype": options.compute} if options.worker == "tinytensor" and options.compute else {}
     X = T = np.empty(0)
     n, y, t = options.samples, data.train_labels[: options.samples], data.test_labels
 
@@ -123,7 +130,7 @@ def _serve(options: argparse.Namespace) -> None:
         else:
             begin = time.perf_counter()
             model = MLPClassifier(
-                (options.hidden,), max_iter=options.iterations, batch_size=options.batch, random_state=0
+                (options.hidden,), max_iter=options.iterations, batch_size=options.batch, random_state=0, **own
             ).fit(X, y)
             answer["seconds"] = time.perf_counter() - begin
             answer["score"], answer["loss"] = float(model.score(T, t)), float(model.loss_)
