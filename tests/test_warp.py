@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -232,7 +233,9 @@ BITS = {
 def bits(threads: int, isa: str) -> str:
     env = {**os.environ, "TINYTENSOR_ISA": isa}
     command = [sys.executable, "-c", PROGRAM, str(threads)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=Path(tt.__file__).parent.parent, env=env, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 @pytest.mark.parametrize("threads", [1, 3, 16])

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from tinytensor import nn
 from tinytensor.train import fit
 from tinytensor.train.progress import Bar, progress_of
 
+ELSEWHERE = Path(tt.__file__).parent.parent  # not a clone, where the kernels may not be built
 PROGRAM = """
 import tinytensor as tt
 from tinytensor import nn
@@ -36,7 +38,7 @@ def train(**more):
 
 
 def test_in_a_pipe_there_is_a_plain_line_an_epoch():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ELSEWHERE, capture_output=True, text=True, check=True)
     assert done.stdout == "done\n"
     lines = done.stderr.split("\n")
     assert len(lines) == 4 and lines[3] == ""
@@ -50,7 +52,7 @@ def test_in_a_terminal_there_is_a_bar_and_then_the_lines():
     parent, child = pty.openpty()
     fcntl.ioctl(parent, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 110, 0, 0))
     try:
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=child)
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=ELSEWHERE, stdout=subprocess.PIPE, stderr=child)
         os.close(child)
         shown = b""
         while True:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -418,7 +419,12 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path, monkeypat
     path = tmp_path / "run.safetensors"
 
     def start():
-        return subprocess.Popen([sys.executable, "-c", PROGRAM, str(path)], stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(path)],
+            cwd=Path(tt.__file__).parent.parent,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     moments, killed = random.Random(0), 0
     for _ in range(2):
