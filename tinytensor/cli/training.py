@@ -74,7 +74,7 @@ def add_command(commands: Any) -> None:
         "--save-every",
         type=count,
         metavar="STEPS",
-        help="save the state for --resume so often (default: each epoch, at most every 10 s)",
+        help="save the state for --resume so often (default: every 10 seconds)",
     )
     run.add_argument(
         "--out",
