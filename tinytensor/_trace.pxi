@@ -2,6 +2,12 @@
 cdef enum:
     FEW = 16  # elements of an array that is kept whether it is asked for or not
 
+cdef extern from "numpy/arrayobject.h":
+    PyObject *PyArray_BASE(cnp.ndarray a)
+
+cdef extern from "Python.h":
+    PyTypeObject *Py_TYPE(PyObject *o)
+
 cdef int walks = 0  # how many began
 
 
@@ -21,18 +27,23 @@ cdef cnp.ndarray copy_of(cnp.ndarray a):
 
 cdef object still(cnp.ndarray a):
     """`a` where it owns its memory, else a copy: a small view would keep a large array, and NumPy's memory has no version."""
-    cdef object base = cnp.get_array_base(a)
-    if type(base) is Block and (<Block>base).ptr != NULL:
+    cdef PyObject *base = PyArray_BASE(a)
+    if base != NULL and Py_TYPE(base) == <PyTypeObject *>Block and (<Block>base).ptr != NULL:
         return a
     return copy_of(a) if is_few(a) else a
 
 
 cdef inline int note_value(Node node, cnp.ndarray out) except -1:
     """Keep the value of a node where it is small. By reference: a change in place takes a copy first, and is counted anyway."""
+    cdef cnp.npy_intp n = 1
+    cdef int i
     if inspecting:
         node.inspected = True
         remember_modules(node)
-    if inspecting or is_few(out):
+        n = 0
+    for i in range(node.nd):
+        n *= node.dims[i]
+    if n <= FEW:
         node.value = still(out)
         node.value_version = version_of(node.value)
     return 0
