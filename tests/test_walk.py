@@ -93,9 +93,11 @@ def test_a_rule_does_not_add_where_it_must_not() -> None:
     x = fresh()
     times(x, x.grad).sum().backward()  # the rule reads x.grad
     assert (seen, x.grad.tolist()) == ([(False, False)], [20, 20])
-    x = fresh()
-    times(x, 3.0).backward(x.grad)  # the upstream gradient is x.grad
-    assert (seen, x.grad.tolist()) == ([(False, False)], [40, 40])
+    x = leaf(*[1.0] * 20)
+    (x * 10).sum().backward()
+    seen.clear()
+    times(x, 3.0).backward(x.grad)  # the upstream gradient is x.grad; a small one is copied first
+    assert (seen, x.grad.tolist()) == ([(False, False)], [40] * 20)
     x = fresh()
     tt.mul(x, 3.0).sum().backward(create_graph=True)
     times(x, 1.0).sum().backward()

@@ -37,12 +37,13 @@ from .creation import (
 )  # fmt: skip
 from .device import accelerator, backends, cuda, device, use_deterministic_algorithms
 from .interchange import from_dlpack, frombuffer
+from .naming import name
 from .ops.rearrange import broadcast_shapes
 from .random import Generator, initial_seed, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
 from .sampling import bernoulli, multinomial, normal
 from .serialize import load, save
 from .spelling import public
-from .tape import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .tape import enable_grad, inspect, is_grad_enabled, no_grad, set_grad_enabled
 from .tape import no_grad as inference_mode
 from .tensor import Tensor, float32, float64, get_default_dtype, int64, set_default_dtype, uint8
 from .tensor import bool_ as bool
@@ -80,8 +81,8 @@ for _made in (
 __all__ = [
     "Generator", "Tensor", "accelerator", "arange", "as_tensor", "autograd", "backends", "bernoulli", "bool", "broadcast_shapes", "cuda", "custom_vjp", "data", "detect_anomaly", "device", "double", "empty",
     "empty_like", "enable_grad", "eye", "float", "float32", "float64", "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "func",
-    "get_default_dtype", "get_num_threads", "inference_mode", "initial_seed", "int64", "is_anomaly_enabled", "is_grad_enabled", "is_tensor", "linalg", "linspace",
-    "load", "logspace", "long", "manual_seed", "metrics", "multinomial", "nn", "no_grad", "normal", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
+    "get_default_dtype", "get_num_threads", "inference_mode", "initial_seed", "inspect", "int64", "is_anomaly_enabled", "is_grad_enabled", "is_tensor", "linalg", "linspace",
+    "load", "logspace", "long", "manual_seed", "metrics", "multinomial", "name", "nn", "no_grad", "normal", "numel", "ones", "ones_like", "ops", "optim", "rand", "rand_like", "randint", "randn",
     "randn_like", "random", "randperm", "save", "serialize", "set_default_dtype", "set_detect_anomaly", "set_flush_denormal", "set_grad_enabled",
     "set_num_threads", "show_config", "tensor", "testing", "threads", "tril_indices", "triu_indices", "uint8", "use_deterministic_algorithms", "zeros", "zeros_like", *ops.PUBLIC,
 ]  # fmt: skip

@@ -359,6 +359,8 @@ cdef Node record(Op op, PyObject **given, PyObject **values, cnp.ndarray out, ob
         j += 1
     cdef Node node = new_node(op, parents, slots, kept, out)
     memcpy(node.versions, versions, sizeof(versions))
+    if op.kept == 0 or inspecting:
+        note_constants(node, op, values)
     if op is ADD and node.nd == 0:
         count_spent(node)
     return node

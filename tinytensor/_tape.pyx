@@ -32,6 +32,7 @@ cdef extern from *:
     static _Thread_local int grad_off;
     /* of this thread: 1 checks for NaN, 2 for infinities; and whether a rule runs now, whose ops are checked as a whole */
     static _Thread_local int anomaly, in_rule;
+    static _Thread_local int inspecting; /* 1: nodes of this thread keep values and gradients of any size */
 
     static inline PyObject *frame_now(void) { PyObject *f = (PyObject *)PyEval_GetFrame(); Py_XINCREF(f); return f; }
     static inline PyObject *frame_back(PyObject *f) { return (PyObject *)PyFrame_GetBack((PyFrameObject *)f); }
@@ -67,7 +68,7 @@ cdef extern from *:
     static PyObject *reraise(void) { return NULL; }
     static PyObject *owned_result(PyObject *result) { return result; }
     """
-    int grad_off, anomaly, in_rule
+    int grad_off, anomaly, in_rule, inspecting
     PyObject *frame_now()
     PyObject *frame_back(PyObject *f)
     object frame_code(PyObject *f)
@@ -137,6 +138,15 @@ cdef class Mode:
     def enabled(self, bint value):
         global grad_off
         grad_off = not value
+
+    @property
+    def inspecting(self):
+        return inspecting
+
+    @inspecting.setter
+    def inspecting(self, bint value):
+        global inspecting
+        inspecting = value
 
     @property
     def anomaly(self):
@@ -299,6 +309,10 @@ cdef class Node:
     cdef cnp.npy_intp *dims
     cdef cnp.npy_intp few[DIMS]
     cdef unsigned int versions[COUNTED]  # of the kept arrays
+    cdef object value, past, upstream, downs, constants  # kept for explanations
+    cdef unsigned int value_version
+    cdef int walk
+    cdef bint inspected
 
     def __init__(self, Op op not None, tuple parents not None, tuple slots, tuple kept not None, outputs, code, int offset):
         global last_number
@@ -429,12 +443,14 @@ cdef Node new_node(Op op, tuple parents, tuple slots, tuple kept, cnp.ndarray ou
     last_number += 1
     node.number = last_number
     node.code = place(&node.offset)
+    note_value(node, out)
     return node
 
 
 include "_lines.pxi"
 include "_op.pxi"
 include "_hooks.pxi"
+include "_trace.pxi"
 
 
 # ------------------------------------------------------------------------------------------------------------- the walk
@@ -453,6 +469,7 @@ cdef class Walk:
     """The state of one walk back."""
 
     cdef bint create_graph, retain_graph
+    cdef int number
     cdef dict wanted  # {id of a leaf, or (node, slot): place in found}, or None: accumulate
     cdef list found
     cdef Pending newest  # later than all in the heap; mostly there is no other
@@ -530,40 +547,7 @@ cdef int leaf_arrive(Walk w, TensorCore leaf, object g, Py_ssize_t refs) except 
     return 0
 
 
-# Gradients of leaves are added to under one lock: kernels release the GIL, and two threads may share a leaf. It is its
-# owner's again at once, since a finalizer that runs meanwhile may walk back, too.
-cdef PyThread_type_lock grads_lock = PyThread_allocate_lock()
-cdef unsigned long grads_owner = 0
-cdef int grads_depth = 0
-
-
-cdef void lock_grads() noexcept:
-    global grads_owner, grads_depth
-    cdef unsigned long me = PyThread_get_thread_ident()
-    if grads_depth == 0 or grads_owner != me:
-        if not PyThread_acquire_lock(grads_lock, 0):
-            with nogil:
-                PyThread_acquire_lock(grads_lock, 1)
-        grads_owner = me
-    grads_depth += 1
-
-
-cdef void unlock_grads() noexcept:
-    global grads_depth
-    grads_depth -= 1
-    if grads_depth == 0:
-        PyThread_release_lock(grads_lock)
-
-
-def _renew_lock():
-    """In a forked child: the thread that held it is not there."""
-    global grads_lock, grads_depth
-    grads_lock = PyThread_allocate_lock()
-    grads_depth = 0
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+include "_locks.pxi"
 
 
 cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
@@ -699,7 +683,7 @@ cdef tuple into_of(Walk w, Node node, object g):
     cdef TensorCore leaf
     cdef Block block
     cdef int i
-    if w.create_graph or w.wanted is not None or has_hook(node, AFTER) or type(g) is not ndarray or anomaly:
+    if w.create_graph or w.wanted is not None or has_hook(node, AFTER) or type(g) is not ndarray or anomaly or watching(node):
         return tuple(arrays)
     for i in range(len(arrays)):
         if not isinstance(node.parents[i], TensorCore):
@@ -761,9 +745,11 @@ cdef int step(Walk w, Pending p) except -1:
     if node.hooks or w.wanted is not None:
         g = watched(w, node, g)
         if w.onward is not None and node not in w.onward:
+            note_upstream(w, node, g)
             return 0
         if has_hook(node, BEFORE):
             g = before_rule(w, node, g)
+    note_upstream(w, node, g)
     if node.op.wants_into:
         if type(node.kept) is Again:
             compute_again(node)  # a function of the user's: not under the lock
@@ -782,7 +768,7 @@ cdef int step(Walk w, Pending p) except -1:
     if has_hook(node, AFTER):
         result = after_rule(w, node, result, g)
     if not w.retain_graph:
-        node.kept = freed
+        release(node)
     g = None
     if type(result) is not tuple:
         result = tuple(result) if type(result) is list else (result,)
@@ -796,6 +782,9 @@ cdef int step(Walk w, Pending p) except -1:
         item = <object>PyTuple_GET_ITEM(grads, i)
         if parent is None or item is None or (w.onward is not None and not leads(w, parent)):
             continue
+        if watching(node):
+            node.downs = node.downs or [None] * n
+            node.downs[i] = note_others(node, fitted(item, parent, node.slots[i] if node.slots is not None else 0, node))
         if into is not None and item is <object>PyTuple_GET_ITEM(into, i):
             bump(item, ADDED)
             continue
@@ -821,9 +810,11 @@ def run(roots, bint create_graph, bint retain_graph, dict wanted=None):
     With `wanted` ({leaf tensor's id, or (node, slot)}: index) nothing is accumulated: the gradients of the wanted come back,
     None where unreached, and no rule runs that does not lead to them. Gradients are arrays, or Tensors when create_graph.
     """
+    global walks
     cdef Walk w = Walk.__new__(Walk)
     cdef Pending p
-    w.create_graph, w.retain_graph, w.wanted = create_graph, retain_graph, wanted
+    walks += 1
+    w.number, w.create_graph, w.retain_graph, w.wanted = walks, create_graph, retain_graph, wanted
     w.found = [None] * (max(wanted.values()) + 1 if wanted else 0)
     w.others, w.heap, w.hooked = {}, [], {}
     if wanted is not None:
@@ -860,6 +851,8 @@ def root_gradient(TensorCore t not None, gradient, bint create_graph, what):
         if gradient.shape != t.shape:
             raise RuntimeError(f"{what}: expected a gradient of shape {t.shape}, got {gradient.shape}")
         gradient = gradient.to(t.dtype)
+    if is_few((<TensorCore>gradient)._data) and not create_graph:
+        return copy_of((<TensorCore>gradient)._data)  # nodes keep it, and its owner may change it
     return gradient if create_graph else (<TensorCore>gradient)._data
 
 

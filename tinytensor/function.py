@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from . import _kernels
-from ._tape import Node, Op, bind_view, cause, check_made, here
+from ._tape import Node, Op, bind_view, cause, check_made, here, keep_value
 from .ops.inplace import SEALED, check_kin, renew_kin
 from .random import default_generator, fork_rng
 from .tape import mode, no_grad
@@ -247,6 +247,7 @@ def _run(
         if node is None or not differentiable:
             result.append(t if array is t._data else Tensor._new(array))
             continue
+        keep_value(node, at, array)
         made = Tensor._made(array, node, at)
         block = _kernels.block(array)
         base = next((m for m in memory if block is not None and _kernels.block(m._data) is block), None)

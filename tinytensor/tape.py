@@ -11,7 +11,7 @@ from ._tape import FREED, Node, accumulate, backward, check_versions, mode, root
 
 F = TypeVar("F", bound=Callable[..., Any])
 __all__ = [
-    "FREED", "Node", "accumulate", "backward", "check_versions", "enable_grad", "is_grad_enabled", "mode", "no_grad",
+    "FREED", "Node", "accumulate", "backward", "check_versions", "enable_grad", "inspect", "is_grad_enabled", "mode", "no_grad",
     "root_gradient", "run", "set_grad_enabled", "where",
 ]  # fmt: skip
 
@@ -80,6 +80,24 @@ class set_grad_enabled(_Switch):
             self._entered = False
             mode.enabled = self._before.pop()
         return super().__call__(function)
+
+
+class inspect(_Switch):
+    """`with tt.inspect():` keeps all that explanations want: values of nodes made inside and the modules that made them, and
+    from backward their upstream and downstream gradients, whatever their size; outside only up to 16 elements stay.
+
+    A graph made inside keeps all when its backward runs later, too. For this thread only; also a decorator. Memory lasts as
+    long as the graph. With it a second backward adds to `.grad` after the product, not inside it: last bits may differ there.
+    """
+
+    def __enter__(self) -> None:
+        self._before.append(mode.inspecting)
+        mode.inspecting = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        mode.inspecting = self._before.pop()
 
 
 def is_grad_enabled() -> bool:

@@ -16,6 +16,8 @@ from .device import CPU, device
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from .viz.explain import Explanation
+
 DTypeLike: TypeAlias = "npt.DTypeLike"
 float32 = np.dtype("float32")
 float64 = np.dtype("float64")
@@ -188,6 +190,17 @@ class Tensor(_tape.TensorCore):
         from .autograd import backward
 
         backward([self], [gradient], retain_graph, create_graph, inputs)
+
+    def explain(self, gradient: Any = None) -> Explanation:
+        """How this tensor was made and how gradients flow back: a table, one row per node in backward order, with values,
+        upstream, local and downstream gradients. Before or after backward; changes nothing. `print` it, or let a notebook show it.
+
+        gradient: the upstream gradient where there is more than one element and backward has not run. RuntimeError where
+        the tensor does not require grad.
+        """
+        from .viz.explain import explain
+
+        return explain(self, gradient)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook(gradient)` when this tensor's gradient is known; a Tensor that it returns takes the gradient's place.

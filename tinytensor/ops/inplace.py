@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import _kernels, tape
-from .._tape import here
+from .._tape import here, part
 from ..op import Array, op
 from ..random import Generator, normal, uniform
 from ..spelling import public
@@ -120,6 +120,9 @@ def _write(name: str, x: Tensor, result: Any) -> Tensor:
     """Let x take the values (and, recorded, the history) of `result`."""
     mark = here(name)
     recorded = isinstance(result, Tensor) and result._node is not None
+    for t in (x, *_kin(x)):
+        if t._node is not None:
+            part(t._node)
     array = result._data if isinstance(result, Tensor) else result
     if array.shape != x._data.shape:
         raise ValueError(f"{name}: the result of shape {array.shape} does not fit in place into {x.shape}")

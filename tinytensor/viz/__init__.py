@@ -1,6 +1,8 @@
-"""Pictures of training; needs matplotlib (`pip install tinytensor[train]`), which is imported only when one
-is drawn."""
+"""Pictures: the graph behind a tensor, and of training. What needs matplotlib (`pip install tinytensor[train]`) imports it
+only when it draws."""
 
+from tinytensor.viz.explain import Explanation, explain
 from tinytensor.viz.plots import plot_digits, plot_histories
+from tinytensor.viz.trace import Edge, Summary, Trace, TraceNode, trace
 
-__all__ = ["plot_digits", "plot_histories"]
+__all__ = ["Edge", "Explanation", "Summary", "Trace", "TraceNode", "explain", "plot_digits", "plot_histories", "trace"]

@@ -1,0 +1,345 @@
+"""A trace of a graph: what it says is what backward does, before it ran and after."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytensor as tt
+import tinytensor.nn.functional as F
+from tinytensor.viz import Trace, TraceNode, trace
+
+
+def leaf(*values: float) -> tt.Tensor:
+    return tt.tensor(values[0] if len(values) == 1 else values, dtype=tt.float64, requires_grad=True)
+
+
+def named(t: Trace, name: str) -> TraceNode:
+    (found,) = [n for n in t.nodes if n.name == name]
+    return found
+
+
+def op(t: Trace, name: str) -> TraceNode:
+    (found,) = [n for n in t.nodes if n.op == name]
+    return found
+
+
+def numbers(*arrays: Any) -> list[Any]:
+    return [None if a is None else a.tolist() for a in arrays]
+
+
+def check(t: Trace) -> int:
+    """upstream x local = downstream wherever the local gradient is a number; how many there were."""
+    count = 0
+    for n in t.nodes:
+        for e in n.inputs:
+            assert e.source < n.index
+            if isinstance(e.local, np.ndarray) and e.downstream is not None and n.grad is not None:
+                shape = t.nodes[e.source].shape
+                assert e.downstream.shape == shape
+                up = n.grad if e.local.shape == shape else n.grad.reshape(-1)
+                found = up * e.local if e.local.shape == shape else (up @ e.local).reshape(shape)
+                np.testing.assert_allclose(found, e.downstream, rtol=1e-12, atol=1e-12)
+                count += 1
+    return count
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_the_lectures_gates(after: bool) -> None:
+    x, y, z = leaf(-2.0), leaf(5.0), leaf(-4.0)
+    q = x + y
+    f = q * z
+    if after:
+        f.backward()
+    t = trace(f)
+    assert t.nodes[t.root].name == "f"
+    assert [n.name for n in t.nodes] == ["x", "y", "q", "z", "f"]
+    assert [n.value.item() for n in t.nodes if n.value is not None] == [-2, 5, 3, -4, -12]
+    assert [n.grad.item() for n in t.nodes if n.grad is not None] == [-4, -4, -4, 3, 1]
+    assert [n.gate for n in t.nodes] == ["", "", "add: distributes", "", "mul: swaps"]
+    assert [(e.source, e.place, float(e.local), float(e.downstream)) for e in named(t, "f").inputs] == [
+        (2, 0, -4, -4),
+        (3, 1, 3, 3),
+    ]
+    assert named(t, "f").stored == ["x", "y"]
+    assert named(t, "q").stored == []
+    assert "test_trace.py:" in str(named(t, "q").line)
+    assert check(t) == 4
+    if not after:
+        assert x.grad is None
+        f.backward()
+    assert (x.grad.item(), y.grad.item(), z.grad.item()) == (-4, -4, 3)
+
+
+def test_the_sigmoid_neuron_gate_by_gate() -> None:
+    w0, x0, w1, x1, w2 = leaf(2.0), leaf(-1.0), leaf(-3.0), leaf(-2.0), leaf(-3.0)
+    f = 1 / (1 + tt.exp(-(w0 * x0 + w1 * x1 + w2)))
+    t = trace(f)
+    want = {"w0": -0.20, "x0": 0.39, "w1": -0.39, "x1": -0.59, "w2": 0.20}
+    assert {n.name: round(n.grad.item(), 2) for n in t.nodes if n.kind == "leaf"} == want
+    assert round(float(op(t, "div").inputs[1].local), 2) == -0.53
+    assert op(t, "exp").stored == ["out"]
+    constants = [n.value.item() for n in t.nodes if n.kind == "constant"]
+    assert constants == [1, 1]  # of 1 + and of 1 /
+    assert check(t) == len([e for n in t.nodes for e in n.inputs]) - 2
+
+
+def test_locals_of_the_lectures_gates() -> None:
+    for make, at, want in (
+        (tt.reciprocal, -2.0, -0.25),
+        (tt.exp, 0.0, 1.0),
+        (lambda x: x + 3, 7.0, 1.0),
+        (lambda x: 3 * x, 7.0, 3.0),
+    ):
+        x = leaf(at)
+        (e,) = [e for n in trace(make(x)).nodes for e in n.inputs if e.local is not None]
+        assert float(e.local) == want
+
+
+def test_max_routes_and_halves_at_a_tie() -> None:
+    x, y = leaf(4.0), leaf(4.0)
+    n = op(trace(tt.maximum(x, y)), "maximum")
+    assert n.gate == "max: routes"
+    assert [float(e.local) for e in n.inputs] == [0.5, 0.5]
+    big, small = leaf(5.0), leaf(-1.0)
+    assert [float(e.local) for e in op(trace(tt.maximum(big, small)), "maximum").inputs] == [1, 0]
+    assert op(trace(leaf(1, 9, 3).amax()), "amax").inputs[0].local.tolist() == [0, 1, 0]
+
+
+def test_a_copy_adds() -> None:
+    a = leaf(3.0)
+    b = a * 4 + a * 3
+    t = trace(b)
+    assert (named(t, "a").gate, named(t, "a").grad.item()) == ("copy: adds", 7)
+    assert sorted(float(e.downstream) for n in t.nodes for e in n.inputs if e.source == named(t, "a").index) == [3, 4]
+    t = trace(a * a)
+    assert named(t, "a").grad.item() == 6
+    assert len([n for n in t.nodes if n.name == "a"]) == 1
+
+
+def test_a_product_is_told_by_its_formula() -> None:
+    x, w = tt.randn(64, 20), tt.randn(20, 5, requires_grad=True)
+    h = x @ w
+    loss = (h * h).sum()
+    n = named(trace(loss), "h")
+    assert n.inputs[1].local == "constant0^T @ dh: (20,64)@(64,5)"
+    loss.backward()
+    t = trace(loss)
+    assert named(t, "h").grad is None  # large: freed
+    assert named(t, "h").inputs[1].local == "constant0^T @ dh: (20,64)@(64,5)"
+    assert named(t, "w").grad.tobytes() == w.grad.numpy().tobytes()
+    assert named(t, "w").summary.grad.norm == pytest.approx(float(np.linalg.norm(w.grad.numpy())))
+    assert sum(named(t, "w").summary.histogram) == 100
+
+
+def test_inspect_keeps_all() -> None:
+    model = tt.nn.Sequential(tt.nn.Linear(20, 30), tt.nn.ReLU(), tt.nn.Linear(30, 4))
+    x = tt.randn(6, 20)
+    with tt.inspect():
+        loss = F.cross_entropy(model(x), tt.tensor([0, 1, 2, 3, 0, 1]))
+    before = trace(loss)
+    loss.backward()
+    after = trace(loss)
+    assert [n.name for n in after.nodes if n.kind == "parameter"] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert [n.module for n in after.nodes if n.op.startswith("linear")] == ["0", "2"]
+    for a, b in zip(before.nodes, after.nodes):
+        assert (a.op, a.kind, a.name, a.shape) == (b.op, b.kind, b.name, b.shape)
+        if b.kind != "constant":
+            assert b.value is not None
+            assert a.grad.tobytes() == b.grad.tobytes()
+        for e, f in zip(a.inputs, b.inputs):
+            assert numbers(e.downstream) == numbers(f.downstream)
+    for n, p in zip([n for n in after.nodes if n.kind == "parameter"], model.parameters()):
+        assert n.grad.tobytes() == p.grad.numpy().tobytes()
+
+
+def test_inspect_changes_no_bits_and_ends() -> None:
+    w = tt.randn(20, 20, requires_grad=True)
+    (w @ w).exp().mean().backward()
+    plain, w.grad = w.grad.numpy().tobytes(), None
+    with tt.inspect():
+        (w @ w).exp().mean().backward()
+    assert w.grad.numpy().tobytes() == plain
+    h = w * 2
+    assert op(trace(h.sum()), "mul").value is None
+
+
+def test_nothing_is_freed_and_no_grad_changes() -> None:
+    x = leaf(1.0, 2.0)
+    y = (tt.exp(x) * x).sum()
+    trace(y)
+    trace(y)
+    assert x.grad is None
+    y.backward()
+    want = x.grad.tolist()
+    assert named(trace(y), "x").grad.tolist() == want
+    assert x.grad.tolist() == want
+
+
+def test_retain_graph_and_another_loss() -> None:
+    x = leaf(2.0)
+    h = x * 3
+    one, two = h * 5, h * 7
+    one.backward(retain_graph=True)
+    two.backward(retain_graph=True)
+    assert (named(trace(one), "h").grad.item(), named(trace(two), "h").grad.item()) == (5, 7)
+    assert x.grad.item() == 36
+    assert named(trace(two), "x").grad.item() == 21  # of this loss, not what .grad has gathered
+
+
+def test_the_gradient_that_backward_was_given() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * x
+    up = tt.tensor([10.0, 1.0], dtype=tt.float64)
+    assert named(trace(y), "x").grad is None
+    assert named(trace(y, [3.0, 0.0]), "x").grad.tolist() == [6, 0]
+    y.backward(up)
+    up.fill_(0.0)
+    assert named(trace(y), "y").grad.tolist() == [10, 1]
+    assert named(trace(y), "x").grad.tolist() == [20, 4]
+    with pytest.raises(RuntimeError, match=r"expected a gradient of shape \(2,\), got \(3,\)"):
+        trace(y, [1.0, 2.0, 3.0])
+
+
+def test_create_graph_leaves_no_cycle() -> None:
+    x = tt.name(leaf(3.0), "x")
+    y = x * x * x
+    (g,) = tt.autograd.grad(y, x, create_graph=True)
+
+    def slope(t: tt.Tensor) -> float:  # its frame ends: Python may hold a frame's variables once they were asked for
+        return float(named(trace(t), "x").grad.item())
+
+    assert (slope(g), slope(y)) == (18, 27)
+    node = weakref.ref(y.grad_fn)
+    gc.disable()
+    try:
+        del y, g
+        assert node() is None
+    finally:
+        gc.enable()
+
+
+def test_parts_without_gradient_are_constants() -> None:
+    x = leaf(2.0)
+    with tt.no_grad():
+        k = x * 5
+    t = trace(x * k)
+    (c,) = [n for n in t.nodes if n.kind == "constant"]
+    assert (c.value.item(), named(t, "x").grad.item()) == (10, 10)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        trace(k)
+
+
+class Cube(tt.autograd.Function):
+    calls = 0
+
+    @staticmethod
+    def forward(ctx: Any, x: tt.Tensor) -> tt.Tensor:
+        ctx.save_for_backward(x)
+        return x * x * x
+
+    @staticmethod
+    def backward(ctx: Any, g: tt.Tensor) -> tt.Tensor:
+        Cube.calls += 1
+        (x,) = ctx.saved_tensors
+        return 3 * x * x * g
+
+
+def test_a_function_of_the_users() -> None:
+    x = leaf(2.0)
+    y = Cube.apply(x) * 10
+    n = op(trace(y), "Cube")
+    assert (n.value.item(), n.grad.item(), float(n.inputs[0].local), float(n.inputs[0].downstream)) == (8, 10, 12, 120)
+    y.backward()
+    calls = Cube.calls
+    n = op(trace(y), "Cube")
+    assert (n.value.item(), n.grad.item(), n.inputs[0].local) == (8, 10, "by its own backward")
+    assert Cube.calls == calls  # what it saved is gone
+    assert named(trace(y), "x").grad.item() == 120
+    v = leaf(*range(3))
+    assert op(trace(Cube.apply(v).sum()), "Cube").inputs[0].downstream.tolist() == [0, 3, 12]
+
+
+def test_several_outputs() -> None:
+    class Both(tt.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> Any:
+            return x * 2, x * 3
+
+        @staticmethod
+        def backward(ctx: Any, a: tt.Tensor, b: tt.Tensor) -> tt.Tensor:
+            return 2 * a + 3 * b
+
+    x = leaf(1.0)
+    a, b = Both.apply(x)
+    f = a * 10 + b * 100
+    for _ in range(2):
+        t = trace(f)
+        assert (named(t, "a").value.item(), named(t, "b").value.item()) == (2, 3)
+        assert (named(t, "a").grad.item(), named(t, "b").grad.item()) == (10, 100)
+        assert named(t, "x").grad.item() == 320
+        if x.grad is None:
+            f.backward()
+
+
+def test_a_checkpoint_runs_again_once() -> None:
+    runs = []
+
+    def part(x: tt.Tensor) -> tt.Tensor:
+        runs.append(1)
+        return tt.exp(x * 2).sin()
+
+    x = leaf(0.5)
+    y = tt.autograd.checkpoint(part, x)
+    t = trace(y)
+    assert len(runs) == 2
+    assert check(t) == 3
+    y.backward()
+    assert named(t, "x").grad.item() == x.grad.item()
+    assert named(trace(y), "x").grad.item() == x.grad.item()
+
+
+def test_values_from_before_a_change_in_place() -> None:
+    x = leaf(1.0, 2.0)
+    h = x * 3
+    h.add_(10)
+    t = trace(h.sum())
+    assert op(t, "mul").value.tolist() == [3, 6]
+    assert op(t, "add").value.tolist() == [13, 16]
+    p = leaf(1.0, 2.0)
+    y = (p * p).sum()
+    y.backward()
+    with tt.no_grad():
+        p += 1
+    t = trace(y)
+    assert op(t, "mul").inputs[0].local != [2, 4]  # what its rule needs is another number now
+    assert op(t, "mul").value.tolist() == [1, 4]
+
+
+def test_views() -> None:
+    x = leaf(*range(6))
+    y = (x.reshape(2, 3).T[1] * 2).sum()
+    t = trace(y)
+    assert named(t, "x").grad.tolist() == [0, 2, 0, 0, 2, 0]
+    assert op(t, "getitem").value.tolist() == [1, 4]
+    big = tt.zeros(1000, requires_grad=True) * 1
+    first, memory = big[0], weakref.ref(big._data)
+    del big
+    assert memory() is not None  # the view's own
+    node = first.grad_fn
+    del first
+    assert (node.op.__name__, memory()) == ("getitem", None)  # its node has a number, not the memory
+
+
+def test_names() -> None:
+    x = leaf(1.0)
+    tt.name(x, "input")
+    tt.name(x * 2, "lost")  # goes with its node
+    y = tt.name(tt.name(x * 2, "twice") + 1, "more")
+    assert [n.name for n in trace(y).nodes if n.kind != "constant"] == ["input", "twice", "more"]
+    with pytest.raises(TypeError, match="expected a Tensor and a str, got int and str"):
+        tt.name(3, "x")  # type: ignore[arg-type]

@@ -1,0 +1,35 @@
+# Part of _tape.pyx: who may add to gradients of leaves.
+# Gradients of leaves are added to under one lock: kernels release the GIL, and two threads may share a leaf. It is its
+# owner's again at once, since a finalizer that runs meanwhile may walk back, too.
+cdef PyThread_type_lock grads_lock = PyThread_allocate_lock()
+cdef unsigned long grads_owner = 0
+cdef int grads_depth = 0
+
+
+cdef void lock_grads() noexcept:
+    global grads_owner, grads_depth
+    cdef unsigned long me = PyThread_get_thread_ident()
+    if grads_depth == 0 or grads_owner != me:
+        if not PyThread_acquire_lock(grads_lock, 0):
+            with nogil:
+                PyThread_acquire_lock(grads_lock, 1)
+        grads_owner = me
+    grads_depth += 1
+
+
+cdef void unlock_grads() noexcept:
+    global grads_depth
+    grads_depth -= 1
+    if grads_depth == 0:
+        PyThread_release_lock(grads_lock)
+
+
+def _renew_lock():
+    """In a forked child: the thread that held it is not there."""
+    global grads_lock, grads_depth
+    grads_lock = PyThread_allocate_lock()
+    grads_depth = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
