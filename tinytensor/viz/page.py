@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from typing import Any
 
@@ -24,10 +25,7 @@ def page(trace: Trace, scene: Scene, title: str) -> str:
     """
     data = json.dumps(_data(trace), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     parts = {"TITLE": escape(title), "PICTURE": svg(scene, title, "group"), "DATA": data}
-    made = _PAGE
-    for name, text in parts.items():
-        made = made.replace(f"@{name}@", text, 2 if name == "TITLE" else 1)
-    return made
+    return re.sub("@(TITLE|PICTURE|DATA)@", lambda found: parts[found[1]], _PAGE)  # in one pass: a name may hold @DATA@
 
 
 def _data(trace: Trace) -> dict[str, Any]:
@@ -113,7 +111,7 @@ kbd{font:12px ui-monospace,monospace;border:1px solid var(--wire);border-radius:
 #stage{flex:1 1 0;min-height:80px;overflow:auto}#stage svg{display:block;margin:auto}
 #bar{display:flex;gap:6px;align-items:center;border-top:1px solid var(--wire);border-bottom:1px solid var(--wire)}
 #bar input{flex:1;min-width:60px}#bar output{min-width:15em;text-align:right;font-variant-numeric:tabular-nums}
-button{font:inherit;min-width:38px;padding:3px 8px}
+button{font:inherit;min-width:38px;padding:3px 8px}#play{min-width:66px}
 :focus-visible{outline:3px solid var(--now);outline-offset:1px}
 #panel{height:34vh;overflow:auto;box-sizing:border-box}
 h2{font-size:16px;margin:0 0 2px}#kind,#about{margin:0;color:var(--faint)}
@@ -133,11 +131,11 @@ table{border-collapse:collapse}th,td{text-align:left;vertical-align:top;padding:
 <main id="stage" aria-label="the graph">
 @PICTURE@</main>
 <div id="bar" role="group" aria-label="steps">
-<button id="first" aria-label="first step">⏮&#xFE0E;</button>
+<button id="first" aria-label="first step">|◀&#xFE0E;</button>
 <button id="back" aria-label="one step back">◀&#xFE0E;</button>
-<button id="play" aria-label="play">▶▶&#xFE0E;</button>
+<button id="play">Play</button>
 <button id="next" aria-label="one step on">▶&#xFE0E;</button>
-<button id="last" aria-label="last step">⏭&#xFE0E;</button>
+<button id="last" aria-label="last step">▶&#xFE0E;|</button>
 <input id="scrub" type="range" min="0" value="0" step="1" aria-label="step">
 <output id="where" for="scrub"></output>
 </div>
@@ -213,25 +211,31 @@ function show(k) {
   at("where").textContent = place;
   scrub.value = k;
   scrub.setAttribute("aria-valuetext", `${place}: ${node.title}`);
-  const box = parts[index].box, x = +box.getAttribute("x"), y = +box.getAttribute("y"), picture = stage.firstElementChild;
-  if (picture.clientWidth > stage.clientWidth) stage.scrollLeft = x - stage.clientWidth / 2;
-  if (picture.clientHeight > stage.clientHeight) stage.scrollTop = y - stage.clientHeight / 2;
+  const box = parts[index].box, x = +box.getAttribute("x"), y = +box.getAttribute("y");
+  stage.scrollLeft = x - stage.clientWidth / 2;  // without effect where the picture fits
+  stage.scrollTop = y - stage.clientHeight / 2;
   clearTimeout(saving);  // browsers refuse many changes of the address in a short time
   saving = setTimeout(() => history.replaceState(null, "", "#step=" + step), 250);
 }
 function stop() {
   clearInterval(timer);
   timer = 0;
-  at("play").setAttribute("aria-label", "play");
-  at("play").textContent = "▶▶\\uFE0E";
+  at("play").textContent = "Play";
 }
 function play() {
   if (timer) return stop();
   if (step === last) show(0);
-  at("play").setAttribute("aria-label", "pause");
-  at("play").textContent = "❚❚";
+  at("play").textContent = "Pause";
   timer = setInterval(() => { show(step + 1); if (step === last) stop(); }, Math.max(80, Math.min(900, 30000 / steps.length)));
 }
+const picture = stage.firstElementChild, size = picture.viewBox.baseVal;
+function fit() {  // a small picture is enlarged, a large one scrolls
+  const scale = Math.max(1, Math.min(2, stage.clientWidth / size.width, stage.clientHeight / size.height));
+  picture.setAttribute("width", size.width * scale);
+  picture.setAttribute("height", size.height * scale);
+}
+addEventListener("resize", fit);
+fit();
 const go = k => { stop(); show(k); };
 const moves = {first: () => go(0), back: () => go(step - 1), next: () => go(step + 1), last: () => go(last), play};
 for (const name in moves) at(name).addEventListener("click", moves[name]);
