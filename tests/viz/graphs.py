@@ -2,14 +2,20 @@
 
 import numpy as np
 
-from tinytensor.viz.trace import Edge, Statistics, Summary, Trace, TraceNode
+from tinytensor.viz.trace import Edge, Summary, Trace, TraceNode
+
+
+def node(index, op, kind, shape=(), inputs=(), value=None, grad=None, **more):
+    """A node of which nothing is known but what is given."""
+    known = {"gate": "", "name": None, "module": None, "dtype": "float32", "summary": None, "line": None, **more}
+    return TraceNode(index, op, kind, shape=shape, inputs=list(inputs), value=value, grad=grad, **known)
 
 
 def number(index, op, value, grad, inputs=(), **more):
     """A node of one number; inputs are (source, local, downstream)."""
     edges = [Edge(s, place, np.array(local), np.array(down)) for place, (s, local, down) in enumerate(inputs)]
     kind = more.pop("kind", "op" if edges else "leaf")
-    return TraceNode(index, op, kind, value=np.array(value), grad=np.array(grad), inputs=edges, **more)
+    return node(index, op, kind, (), edges, np.array(value), np.array(grad), **more)
 
 
 def formula():
@@ -38,12 +44,14 @@ def copied():
 
 def summary(seed, shape):
     def one(array):
-        counts = np.histogram(array, 16)[0]
+        counts = [int(c) for c in np.histogram(array, 16)[0]]
         low, high, mean, norm = (float(x) for x in (array.min(), array.max(), array.mean(), np.linalg.norm(array)))
-        return Statistics(low, high, mean, norm, tuple(int(c) for c in counts))
+        return Summary(low, high, mean, norm, counts)
 
     draw = np.random.default_rng(seed)
-    return Summary(one(draw.normal(size=shape)), one(draw.normal(size=shape) * 0.01))
+    made = one(draw.normal(size=shape))
+    made.grad = one(draw.normal(size=shape) * 0.01)
+    return made
 
 
 def network(layers=3, width=64, batch=32):
@@ -52,8 +60,8 @@ def network(layers=3, width=64, batch=32):
 
     def add(op, kind, shape, inputs=(), **more):
         index = len(nodes)
-        edges = [Edge(s, place, f"local of {nodes[s].name or nodes[s].op}") for place, s in enumerate(inputs)]
-        nodes.append(TraceNode(index, op, kind, shape=shape, inputs=edges, summary=summary(index, shape), **more))
+        edges = [Edge(s, place, f"local of {nodes[s].name or nodes[s].op}", None) for place, s in enumerate(inputs)]
+        nodes.append(node(index, op, kind, shape, edges, summary=summary(index, shape), **more))
         return index
 
     x = add("leaf", "leaf", (batch, 784), name="x")
@@ -83,9 +91,9 @@ def matrices():
     w, x, q = np.array([[0.1, 0.5], [-0.3, 0.8]]), np.array([0.2, 0.4]), np.array([0.22, 0.26])
     dw, dx = 2 * np.outer(q, x), 2 * w.T @ q
     nodes = [
-        TraceNode(0, "leaf", "parameter", name="W", shape=(2, 2), value=w, grad=dw),
-        TraceNode(1, "leaf", "leaf", name="x", shape=(2,), value=x, grad=dx),
-        TraceNode(
+        node(0, "leaf", "parameter", name="W", shape=(2, 2), value=w, grad=dw),
+        node(1, "leaf", "leaf", name="x", shape=(2,), value=x, grad=dx),
+        node(
             2,
             "mv",
             "op",
@@ -95,7 +103,7 @@ def matrices():
             grad=2 * q,
             inputs=[Edge(0, 0, "g @ x.T", dw), Edge(1, 1, w, dx)],
         ),
-        TraceNode(3, "square", "op", shape=(2,), value=q * q, grad=np.ones(2), inputs=[Edge(2, 0, 2 * q, 2 * q)]),
+        node(3, "square", "op", shape=(2,), value=q * q, grad=np.ones(2), inputs=[Edge(2, 0, 2 * q, 2 * q)]),
         number(4, "sum", 0.116, 1.0, [(3, [1.0, 1.0], [1.0, 1.0])], name="f"),
     ]
     return Trace(nodes, 4)

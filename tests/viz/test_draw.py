@@ -11,7 +11,7 @@ import pytest
 
 from tinytensor.viz import draw
 from tinytensor.viz.scene import fused, numbers
-from tinytensor.viz.trace import Trace, TraceNode
+from tinytensor.viz.trace import Summary, Trace
 
 ALL = {
     "formula": graphs.formula,
@@ -84,7 +84,7 @@ def test_large_tensors_have_shape_norm_and_histograms():
     drawing = draw(trace)
     first = trace.nodes[1]
     assert (1, "64×784") in texts(drawing, "small")
-    assert (1, f"norm {first.summary.value.norm:.3g}") in texts(drawing, "value")
+    assert (1, f"norm {first.summary.norm:.3g}") in texts(drawing, "value")
     assert (1, f"norm {first.summary.grad.norm:.3g}") in texts(drawing, "grad")
     assert {bars.role for bars in drawing.scene.bars if bars.node == 1} == {"value", "grad"}
     assert (3, "fused: linear + relu") in texts(drawing, "small")
@@ -92,9 +92,22 @@ def test_large_tensors_have_shape_norm_and_histograms():
 
 
 def test_nothing_known_but_the_ops():
-    drawing = draw(Trace([TraceNode(0, "leaf", "leaf", shape=(100,)), TraceNode(1, "exp", "op", shape=(100,))], 1))
+    drawing = draw(Trace([graphs.node(0, "leaf", "leaf", (100,)), graphs.node(1, "exp", "op", (100,))], 1))
     assert texts(drawing, "small") == [(0, "100"), (1, "100")]
     assert not drawing.scene.bars and not texts(drawing, "value")
+
+
+def test_a_summary_for_the_gradient_alone_and_one_with_nan():
+    alone = Summary(0.0, 0.0, 0.0, 0.0, [], grad=Summary(-1.0, 1.0, 0.0, 2.5, [1] * 16, bad=3))
+    drawing = draw(Trace([graphs.node(0, "exp", "op", (100,), summary=alone)], 0))
+    assert (texts(drawing, "value"), texts(drawing, "grad")) == ([], [(0, "norm 2.5"), (0, "3 not finite")])
+    assert [bars.role for bars in drawing.scene.bars] == ["grad"]
+
+
+def test_a_constant_is_its_number():
+    drawing = draw(graphs.chain(3))
+    assert texts(drawing, "op") == [(0, "x"), (1, "1"), (2, "add")]
+    assert [node for node, _ in texts(drawing, "value")] == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +130,7 @@ def test_numbers(array, lines):
 
 def test_fused_ops():
     assert fused("linear_gelu") == "linear + gelu"
+    assert fused("_linear_activation_of_input") == "linear + activation"
     assert fused("cross_entropy") == "log_softmax + nll"
     assert fused("mul") is None
 

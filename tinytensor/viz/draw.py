@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from tinytensor.serialize import write_atomically
-from tinytensor.viz.scene import SIZES, Bars, Box, Label, Scene, Wire, fused, numbers
+from tinytensor.viz.scene import SIZES, Bars, Box, Label, Scene, Wire, fused, numbers, title_of
 from tinytensor.viz.scene import scene as scene_of
 from tinytensor.viz.trace import Trace
 
@@ -250,7 +250,7 @@ def _dot(trace: Trace) -> str:
     ]
     members: dict[str, list[int]] = {}
     for node in trace.nodes:
-        text = [node.op if node.kind == "op" else node.name or node.op]
+        text = [title_of(node)]
         text += [part for part in (node.name if node.kind == "op" else None, fused(node.op)) if part]
         if node.shape:
             text.append("×".join(map(str, node.shape)))

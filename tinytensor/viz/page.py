@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytensor.viz.draw import svg
-from tinytensor.viz.scene import Scene, fused, numbers
-from tinytensor.viz.trace import Statistics, Trace, TraceNode
+from tinytensor.viz.scene import Scene, fused, numbers, title_of
+from tinytensor.viz.trace import Summary, Trace, TraceNode
 
 __all__ = ["page"]
 
@@ -55,12 +55,13 @@ def _node(node: TraceNode, trace: Trace, uses: list[NDArray[Any] | None]) -> dic
     about += [node.gate] if node.gate else []
     about += [f"in {node.module}"] if node.module else []
     about += [f"kept for backward: {', '.join(node.stored)}"] if node.stored else []
+    about += ["changed in place since"] if node.changed else []
     return {
         "title": _title(node),
         "kind": f"{node.kind}, {'×'.join(map(str, node.shape)) or 'one number'}, {node.dtype}",
         "about": about,
         "line": node.line or "",
-        "value": _text(node.value, summary.value if summary else None),
+        "value": _text(node.value, summary),
         "upstream": upstream,
         "inputs": [
             {
@@ -75,21 +76,20 @@ def _node(node: TraceNode, trace: Trace, uses: list[NDArray[Any] | None]) -> dic
 
 
 def _title(node: TraceNode) -> str:
-    if node.kind == "op":
-        return f"{node.name} = {node.op}" if node.name else node.op
-    return node.name or node.op
+    return f"{node.name} = {title_of(node)}" if node.kind == "op" and node.name else title_of(node)
 
 
 def _of(node: TraceNode) -> str:
-    return _text(node.value, node.summary.value if node.summary else None)
+    return _text(node.value, node.summary)
 
 
-def _text(array: NDArray[Any] | None, statistics: Statistics | None) -> str:
+def _text(array: NDArray[Any] | None, summary: Summary | None) -> str:
     if array is not None and array.size <= 16:
         return "\n".join(numbers(np.asarray(array)))
-    if statistics is not None:
-        s = statistics
-        return f"{s.min:.3g} to {s.max:.3g}, mean {s.mean:.3g}, norm {s.norm:.3g}"
+    if summary is not None and summary.histogram:
+        s = summary
+        text = f"{s.min:.3g} to {s.max:.3g}, mean {s.mean:.3g}, norm {s.norm:.3g}"
+        return f"{text}, {s.bad} not finite" if s.bad else text
     return "×".join(map(str, array.shape)) if array is not None else ""
 
 

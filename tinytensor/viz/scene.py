@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tinytensor.viz.layout import Block, layout
-from tinytensor.viz.trace import Statistics, Trace, TraceNode
+from tinytensor.viz.trace import Summary, Trace, TraceNode
 
-__all__ = ["Bars", "Box", "Label", "Scene", "Wire", "fused", "numbers", "scene"]
+__all__ = ["Bars", "Box", "Label", "Scene", "Wire", "fused", "numbers", "scene", "title_of"]
 
 SIZES = {"op": 12.5, "small": 10.0, "value": 11.0, "grad": 11.0, "edge": 10.0, "frame": 11.0}  # of letters, by role
 ADVANCE = 0.62  # width of a letter of a monospaced font, as a share of its size; 0.6 in nearly all of them
@@ -75,7 +75,7 @@ class Bars:
     y: float
     width: float
     height: float
-    counts: tuple[int, ...]
+    counts: list[int]
     role: str
     node: int
 
@@ -109,10 +109,22 @@ def numbers(array: NDArray[Any]) -> list[str]:
     return [("[" if i == 0 else " ") + line + ("]" if i == len(lines) - 1 else ",") for i, line in enumerate(lines)]
 
 
+def title_of(node: TraceNode) -> str:
+    """What stands in a node's box: an op's name, a leaf's, a constant's number."""
+    if node.kind == "op":
+        return node.op.lstrip("_")
+    if node.kind == "constant" and node.value is not None and node.value.size == 1:
+        return node.name or numbers(node.value)[0]
+    return node.name or node.op
+
+
 def fused(op: str) -> str | None:
     """What an op does at once that a graph could also show as several, or None."""
+    op = op.lstrip("_")
+    if op.startswith("linear_activation"):
+        return "linear + activation"
     if op.startswith("linear_"):
-        return f"linear + {op[7:]}" if op != "linear_activation" else "linear + activation"
+        return f"linear + {op[7:]}"
     return " + ".join(op.split("+")) if "+" in op and op != "+" else _FUSED.get(op)
 
 
@@ -156,12 +168,12 @@ def _width(lines: Sequence[str], role: str) -> float:
     return max((len(line) for line in lines), default=0) * SIZES[role] * ADVANCE
 
 
-def _labels(array: NDArray[Any] | None, statistics: Statistics | None) -> tuple[list[str], tuple[int, ...]]:
+def _labels(array: NDArray[Any] | None, summary: Summary | None) -> tuple[list[str], list[int]]:
     if array is not None and array.size <= 16:
-        return numbers(array), ()
-    if statistics is not None:
-        return [f"norm {statistics.norm:.3g}"], statistics.histogram
-    return [], ()
+        return numbers(array), []
+    if summary is not None and summary.histogram:  # else it is there for the gradient alone
+        return [f"norm {summary.norm:.3g}"] + ([f"{summary.bad} not finite"] if summary.bad else []), summary.histogram
+    return [], []
 
 
 class _Face:
@@ -170,9 +182,11 @@ class _Face:
     def __init__(self, node: TraceNode, uses: list[int], root: bool) -> None:
         self.node, self.root = node, root
         summary = node.summary
-        self.values, self.spark = _labels(node.value, summary.value if summary else None)
+        self.values, self.spark = _labels(node.value, summary)
         self.grads, self.grad_spark = _labels(node.grad, summary.grad if summary else None)
-        title = node.op if node.kind == "op" else node.name or node.op
+        title = title_of(node)
+        if node.kind == "constant" and not node.name and title == "".join(self.values):
+            self.values = []  # its number is its title
         self.lines = [(title, "op")]
         if node.kind == "op" and node.name:
             self.lines.append((node.name, "small"))

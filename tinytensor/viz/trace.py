@@ -1,76 +1,71 @@
-"""The record of a graph: what each node computed, and the gradients that went through it."""
+"""The graph behind a tensor as plain data: what explanations and pictures are made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy.typing as npt
 
-__all__ = ["Edge", "Statistics", "Summary", "Trace", "TraceNode"]
+__all__ = ["Edge", "Summary", "Trace", "TraceNode"]
+Array = npt.NDArray[Any]
 
 
 @dataclass
-class Statistics:
-    """What stands for the elements of a large array: `histogram` counts them in 16 equal bins from `min` to `max`."""
+class Summary:
+    """What a large array is like; NaN and infinities count in none but `bad`. histogram: 16 equal bins from min to max."""
 
     min: float
     max: float
     mean: float
     norm: float
-    histogram: tuple[int, ...]
-
-
-@dataclass
-class Summary:
-    """Statistics of a large node's value and of its gradient, each None where it is not known."""
-
-    value: Statistics | None = None
-    grad: Statistics | None = None
+    histogram: list[int]
+    bad: int = 0
+    grad: Summary | None = None  # of the gradient, where this is of the value
 
 
 @dataclass
 class Edge:
-    """One use of a value: from the node that made it to an input place of another.
+    """One use of a value: from what made it to an input of a node.
 
-    `local` is the local gradient: numbers for up to 16 elements, else a formula with shapes; `downstream` is upstream x local,
-    as backward computed it for this use. Both are None where they are not known.
+    local: where numbers, of the input's shape (times upstream, broadcast, it is downstream) or the Jacobian, (outputs, inputs);
+    else the product of upstream and local in words. downstream: what reaches the input along this edge, None where unknown.
     """
 
     source: int
     place: int
-    local: str | NDArray[Any] | None = None
-    downstream: NDArray[Any] | None = None
+    local: str | Array | None
+    downstream: Array | None
 
 
 @dataclass
 class TraceNode:
-    """One value of a graph: a leaf, a parameter, a constant or what an op made of its inputs.
+    """A leaf, a constant or an op that ran. grad: the upstream gradient, summed over the uses; None where it was not kept.
 
-    `gate` is what it does to a gradient ("add: distributes", "mul: swaps", "max: routes", or ""), `module` the path of the module
-    whose forward pass made it, `grad` the upstream gradient summed over its uses, `stored` what forward kept for backward, `line`
-    the source line that made it. `value` and `grad` are None where they were not kept; a large one has a `summary`.
+    kind: "leaf", "parameter", "constant" or "op". gate: "add: distributes", "mul: swaps", "max: routes", "copy: adds" or "".
+    stored: what the forward pass worked out and kept for backward. changed: its value was changed in place since.
     """
 
     index: int
     op: str
     kind: str
-    gate: str = ""
-    name: str | None = None
-    module: str | None = None
-    shape: tuple[int, ...] = ()
-    dtype: str = "float32"
-    value: NDArray[Any] | None = None
-    grad: NDArray[Any] | None = None
-    summary: Summary | None = None
-    inputs: list[Edge] = field(default_factory=list)
-    line: str | None = None
+    gate: str
+    name: str | None
+    module: str | None
+    shape: tuple[int, ...]
+    dtype: str
+    value: Array | None
+    grad: Array | None
+    summary: Summary | None
+    inputs: list[Edge]
+    line: str | None
     stored: list[str] = field(default_factory=list)
+    changed: bool = False
 
 
 @dataclass
 class Trace:
-    """The nodes below `root`, in the order in which they were made; backward's order is the reverse."""
+    """The graph behind a tensor: nodes in the order of creation (backward's is the reverse), and the tensor's own index."""
 
     nodes: list[TraceNode]
     root: int
