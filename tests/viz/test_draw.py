@@ -9,7 +9,8 @@ import graphs
 import numpy as np
 import pytest
 
-from tinytensor.viz import draw
+import tinytensor as tt
+from tinytensor.viz import draw, scene
 from tinytensor.viz.scene import fused, numbers
 from tinytensor.viz.trace import Summary, Trace
 
@@ -133,6 +134,26 @@ def test_fused_ops():
     assert fused("_linear_activation_of_input") == "linear + activation"
     assert fused("cross_entropy") == "log_softmax + nll"
     assert fused("mul") is None
+
+
+def test_fused_ops_are_recorded_under_these_names():
+    x, w, b = (tt.rand(*shape, requires_grad=True) for shape in ((3, 4), (4, 4), (4,)))
+    target = tt.tensor([0, 1, 2])
+    f = tt.nn.functional
+    recorded = {
+        "linear": f.linear(x, w, b),
+        "cross_entropy": f.cross_entropy(x, target),
+        "bernoulli_logits": f.binary_cross_entropy_with_logits(x, x.detach()),
+        "normalized": f.layer_norm(x, (4,), b, b),
+    }
+    assert set(recorded) == set(scene._FUSED)
+    for name, made in recorded.items():
+        stack, names = [made._node], set()
+        while stack:
+            node = stack.pop()
+            names.add(node.op.__name__.lstrip("_"))
+            stack += [parent for parent in node.parents if hasattr(parent, "parents")]
+        assert name in names
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -17,13 +17,11 @@ SIZES = {"op": 12.5, "small": 10.0, "value": 11.0, "grad": 11.0, "edge": 10.0, "
 ADVANCE = 0.62  # width of a letter of a monospaced font, as a share of its size; 0.6 in nearly all of them
 _LINE, _SPARK_WIDTH, _SPARK_HEIGHT = 13.0, 48.0, 14.0
 _MARGIN = 14.0
-_FUSED = {
+_FUSED = {  # ops by the names under which they are recorded
     "linear": "x @ W.T + b",
     "cross_entropy": "log_softmax + nll",
-    "binary_cross_entropy_with_logits": "sigmoid + log loss",
-    "layer_norm": "mean, variance, scale",
-    "softmax": "exp / sum",
-    "log_softmax": "x - log(sum(exp))",
+    "bernoulli_logits": "sigmoid + log loss",
+    "normalized": "center, scale, weight, bias",
 }
 
 
@@ -112,7 +110,8 @@ def numbers(array: NDArray[Any]) -> list[str]:
 def title_of(node: TraceNode) -> str:
     """What stands in a node's box: an op's name, a leaf's, a constant's number."""
     if node.kind == "op":
-        return node.op.lstrip("_")
+        op = node.op.lstrip("_")
+        return "linear" if op.startswith("linear_") else op
     if node.kind == "constant" and node.value is not None and node.value.size == 1:
         return node.name or numbers(node.value)[0]
     return node.name or node.op
