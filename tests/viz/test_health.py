@@ -13,7 +13,7 @@ from tinytensor.viz import FINDINGS, diagnose
 SIZES = [(20, [64]), (50, [64, 32]), (200, [128, 64])]
 
 
-def blobs(seed, width, classes=10, samples=512):
+def blobs(seed, width, classes=10, samples=320):
     """Ten clouds: standardized features, classes alike in number."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(classes, width))
@@ -127,7 +127,7 @@ def test_scores_that_are_too_large_at_the_start():
 
 def test_rare_classes():
     x, y = blobs(0, 20)
-    keep = (y != 3) | (np.arange(len(y)) < 20)
+    keep = (y != 3) | (np.arange(len(y)) < 12)
     found = diagnose(network(20, [64]), (x[keep], y[keep]))
     assert [(f.name, f.layer) for f in found.findings] == [("class_imbalance", "")]
     assert found.class_counts == np.bincount(y[keep]).tolist()
@@ -158,7 +158,7 @@ def test_few_samples_call_no_unit_dead():
     found = diagnose(model, (x[:50], y[:50]))
     assert found.findings == [] and found.layers[1].dead >= 7
     assert diagnose(model, (x[:50], y[:50]), data=(x, y)).names == ["dead_units"]
-    assert diagnose(model, (x[:50], y[:50]), data=[(x[i : i + 64], y[i : i + 64]) for i in range(0, 512, 64)]).layers[1].dead == 7  # fmt: skip
+    assert diagnose(model, (x[:50], y[:50]), data=[(x[i : i + 64], y[i : i + 64]) for i in range(0, 320, 64)]).layers[1].dead == 7  # fmt: skip
 
 
 def test_a_regression_is_looked_at_without_its_chance():
@@ -237,7 +237,7 @@ def test_the_table_says_where_what_and_what_to_do():
     lines = str(diagnose(model, blobs(0, 20))).splitlines()
     assert lines[0].split() == ["layer", "kind", "mean", "std", "dead", "saturated", "gradient", "update/weight"]
     assert lines[2].split()[:2] == ["1", "ReLU"] and "7/64" in lines[2]
-    assert lines[-1] == f"- dead_units in 1: 7 of 64 units are never positive on 512 samples; {FINDINGS['dead_units']}"
+    assert lines[-1] == f"- dead_units in 1: 7 of 64 units are never positive on 320 samples; {FINDINGS['dead_units']}"
 
 
 def test_the_figure(tmp_path):

@@ -16,6 +16,8 @@ __all__ = ["plot_diagnosis"]
 
 _BLUE, _ORANGE, _GRAY = "#0072b2", "#d55e00", "#555555"  # of Okabe and Ito's palette, told apart by the colour-blind
 
+_FAR = 20.0
+
 
 def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
     """Draw a diagnosis to a PNG. A column each: histograms of the outputs, lost units, gradient over weight, update over weight (with the
@@ -35,14 +37,16 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
     shape.axvline(0, color=_GRAY, lw=0.8, ls=":")
     shape.set(title="Outputs", xlabel="value (heights by layer)", yticks=rows)
     shape.set_yticklabels([f"{layer.layer or 'all'}  {layer.kind}" for layer in layers])
+    if any(max(abs(layer.minimum), abs(layer.maximum)) > _FAR for layer in layers):
+        shape.set_xscale("symlog", linthresh=1)  # one far value would press all others into a line
     if layers:
         shape.set_ylim(len(layers) - 0.5, -0.5)
     _bars(lost, layers, [_lost(layer) for layer in layers])
     lost.set(title="Dead or saturated", xlabel="units (%)", xlim=(0, 100))
     _points(gradient, [layer.relative_gradient for layer in layers])
-    gradient.set(title="Gradient", xlabel="norm of gradient / norm of weight")
+    gradient.set(title="Gradient", xlabel="gradient / weight (norms)")
     _points(update, [layer.update_ratio for layer in layers], (1e-3, 1e-1))
-    update.set(title="Next update", xlabel="norm of update / norm of weight")
+    update.set(title="Next update", xlabel="update / weight (norms)")
     for axes in (shape, lost, gradient, update):
         axes.grid(alpha=0.25)
         axes.set_axisbelow(True)
