@@ -171,6 +171,29 @@ def test_a_regression_is_looked_at_without_its_chance():
     assert diagnose(model, (x, targets[order]), "mse").names == ["labels_unrelated"]
 
 
+def test_words_have_no_neighbours():
+    random = np.random.default_rng(0)
+    words = random.integers(0, 50, (320, 4))
+    model = nn.Sequential(nn.Embedding(50, 8), nn.Flatten(), nn.Linear(32, 2))
+    assert diagnose(model, (words, random.integers(0, 2, 320))).findings == []
+
+
+def test_the_tape_of_the_inputs_and_the_weights_of_the_loss_stay_out():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(tt.ones(1))
+
+        def forward(self, outputs, targets):
+            return nn.functional.cross_entropy(outputs * self.scale, targets)
+
+    x, y = (tt.tensor(a) for a in blobs(0, 20))
+    x.requires_grad_()
+    loss = Scaled()
+    assert diagnose(network(20, [64]), (x, y), loss).findings == []
+    assert x.grad is None and loss.scale.grad is None
+
+
 def test_images_and_channels():
     random = np.random.default_rng(0)
     y = random.integers(0, 2, 320)

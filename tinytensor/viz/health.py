@@ -199,7 +199,7 @@ def diagnose(
     - not_finite: loss, gradient or activation is NaN or infinite; no more is looked at then.
     - not_in_optimizer: a parameter that requires grad and that the optimizer does not hold.
     - class_imbalance: the most frequent class has over 10 times the least frequent's samples, where 20 of each were expected.
-    - labels_unrelated: neither of two tests (`viz.depends`) tells the targets from randomly ordered ones; from 100 samples on.
+    - labels_unrelated: neither of two tests (`viz.depends`) tells the targets from randomly ordered ones; from 100 samples on, of float or uint8 inputs.
     - loss_above_chance: cross-entropy over log(classes) + 1, where scores of variance 2 would be.
     - dead_units, saturated_units: over 5 % of a layer's units give nothing, or no gradient, for all of 300 or more samples (so, with 95 %
       confidence, for over 99 % of all samples: the rule of three).
@@ -218,11 +218,9 @@ def diagnose(
     function = resolve_loss(loss)
     dtype = float_dtype(model)
     inputs, targets, samples = unpack(batch, "diagnose")
-    inputs = tuple(
-        x.to(dtype) if isinstance(x, Tensor) and x.dtype.kind == "f" and x.dtype != dtype else x for x in inputs
-    )
+    inputs = tuple(_apart(x, dtype) for x in inputs)
     left_out = _left_out(model, optimizer)
-    model, optimizer = copy.deepcopy((model, optimizer))
+    model, optimizer, function = copy.deepcopy((model, optimizer, function))
     state = default_generator.get_state()
     try:
         for module in model.modules():
@@ -258,6 +256,13 @@ def diagnose(
     finally:
         default_generator.set_state(state)
     return known
+
+
+def _apart(x: Any, dtype: np.dtype[Any]) -> Any:
+    """An input in the model's dtype, off the caller's tape."""
+    if not isinstance(x, Tensor):
+        return x
+    return x.detach().to(dtype) if x.dtype.kind == "f" else x.detach()
 
 
 class _Seen:
@@ -380,7 +385,9 @@ def _not_finite(known: Diagnosis, model: Module) -> tuple[str, str] | None:
 
 def _look_at_labels(known: Diagnosis, inputs: tuple[Any, ...], outputs: Any, targets: Any, function: Loss) -> None:
     arrays = [t.detach().numpy() for t in (inputs[0], targets) if isinstance(t, Tensor)]
-    if len(arrays) == 2 and depends(arrays[0], arrays[1]) is False:
+    # numbers that name things (words' indices, a class for each pixel) are neither near nor far
+    measured = len(arrays) == 2 and arrays[0].dtype.name in ("float32", "float64", "uint8")
+    if measured and (arrays[1].ndim == 1 or arrays[1].dtype.kind == "f") and depends(arrays[0], arrays[1]) is False:
         detail = f"they fit the inputs no better than in {PERMUTATIONS} random orders"
         known.findings.append(_finding("labels_unrelated", "", detail))
     if not classes(outputs, targets):
