@@ -64,11 +64,15 @@ def numel(x: Tensor) -> int:
 
 
 def __getattr__(name: str) -> Any:
-    """`tt.train` and `tt.viz`, imported when they are asked for: not every program pays for them."""
+    """`tt.train`, `tt.viz` and `tt.diagnose`, imported when they are asked for: not every program pays for them."""
     if name in ("train", "viz"):
         import importlib
 
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "diagnose":
+        from tinytensor.viz import diagnose
+
+        return diagnose
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
