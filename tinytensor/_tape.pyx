@@ -145,7 +145,8 @@ cdef class Mode:
 
     @inspecting.setter
     def inspecting(self, bint value):
-        global inspecting
+        global inspecting, inspectors
+        inspectors += value - <bint>inspecting
         inspecting = value
 
     @property
@@ -309,7 +310,7 @@ cdef class Node:
     cdef cnp.npy_intp *dims
     cdef cnp.npy_intp few[DIMS]
     cdef unsigned int versions[COUNTED]  # of the kept arrays
-    cdef object value, past, upstream, downs, constants  # kept for explanations
+    cdef object value, past, upstream, notes  # kept for explanations; notes: None, or [constants, downstream gradients]
     cdef unsigned int value_version
     cdef int walk
     cdef bint inspected
@@ -475,6 +476,7 @@ cdef class Walk:
     cdef Pending newest  # later than all in the heap; mostly there is no other
     cdef dict others  # by number
     cdef list heap  # of negative numbers
+    cdef list theirs  # gradients that it began with whose memory is the caller's, or None
     cdef dict hooked  # leaves whose hooks wait for the whole gradient
     cdef set useful, onward  # nodes that are wanted or lead to what is; those that lead there, whose rules run. None: all
 
@@ -783,8 +785,7 @@ cdef int step(Walk w, Pending p) except -1:
         if parent is None or item is None or (w.onward is not None and not leads(w, parent)):
             continue
         if watching(node):
-            node.downs = node.downs or [None] * n
-            node.downs[i] = note_others(node, fitted(item, parent, node.slots[i] if node.slots is not None else 0, node))
+            note_down(node, i, fitted(item, parent, node.slots[i] if node.slots is not None else 0, node))
         if into is not None and item is <object>PyTuple_GET_ITEM(into, i):
             bump(item, ADDED)
             continue
@@ -820,6 +821,8 @@ def run(roots, bint create_graph, bint retain_graph, dict wanted=None):
     if wanted is not None:
         plan(w, roots)
     for parent, slot, g in roots:
+        if type(g) is ndarray and not is_alone(<PyObject *>g, 2):  # the roots' and ours
+            w.theirs = [g] if w.theirs is None else [*w.theirs, g]
         if wanted is None or leads(w, parent):
             arrive(w, parent, slot, g, 0)
     while True:
@@ -851,8 +854,6 @@ def root_gradient(TensorCore t not None, gradient, bint create_graph, what):
         if gradient.shape != t.shape:
             raise RuntimeError(f"{what}: expected a gradient of shape {t.shape}, got {gradient.shape}")
         gradient = gradient.to(t.dtype)
-    if is_few((<TensorCore>gradient)._data) and not create_graph:
-        return copy_of((<TensorCore>gradient)._data)  # nodes keep it, and its owner may change it
     return gradient if create_graph else (<TensorCore>gradient)._data
 
 
