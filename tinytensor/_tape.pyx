@@ -177,6 +177,7 @@ cdef class TensorCore:
     cdef public int _slot
     cdef public bint _requires
     cdef public bint _grad_ours  # the tape allocated _grad, and may add into it
+    cdef int _walk  # the walk back that alone made _grad, or 0
 
     @property
     def shape(self):
@@ -226,6 +227,7 @@ cdef class TensorCore:
                 raise ValueError(f"grad: expected {self.dtype} {self.shape}, got {value.dtype} {value.shape}")
         self._grad = value
         self._grad_ours = False
+        self._walk = 0
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         if self._requires:
@@ -563,6 +565,7 @@ cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
 
 cdef int add_locked(TensorCore leaf, object g, Py_ssize_t refs) except -1:
     cdef TensorCore old = leaf._grad
+    note_added(leaf, old is None)
     if type(g) is not ndarray:  # create_graph: gradients are tensors with a past
         leaf._grad = g.clone() if old is None else old + g  # a clone: other leaves may get the same tensor
         leaf._grad_ours = False
@@ -788,6 +791,7 @@ cdef int step(Walk w, Pending p) except -1:
             note_down(node, i, fitted(item, parent, node.slots[i] if node.slots is not None else 0, node))
         if into is not None and item is <object>PyTuple_GET_ITEM(into, i):
             bump(item, ADDED)
+            note_added(<TensorCore>parent, False)
             continue
         slot = node.slots[i] if node.slots is not None else 0
         right = False

@@ -1,6 +1,7 @@
 # Part of _tape.pyx: what nodes keep so that a graph can be explained after it ran; viz/trace.py reads it.
 cdef enum:
     FEW = 16  # elements of an array that is kept whether it is asked for or not
+    SIZES = 32  # of an array whose shape is remembered
 
 cdef extern from "numpy/arrayobject.h":
     PyObject *PyArray_BASE(cnp.ndarray a)
@@ -21,15 +22,18 @@ cdef int inspectors = 0  # threads inside tt.inspect: 0 spares ops the look at t
 cdef class Shade:
     """An array that a node knows and does not keep alive, with a copy where it is small."""
 
-    cdef object ref, copy, shape, dtype
+    cdef object ref, copy
     cdef unsigned int version
+    cdef int nd, typenum
+    cdef cnp.npy_intp dims[SIZES]
 
 
 cdef Shade shade_of(cnp.ndarray a):
     cdef Shade s = Shade.__new__(Shade)
     s.ref = PyWeakref_NewRef(a, NULL)
     s.version = version_of(a)
-    s.shape, s.dtype = (<object>a).shape, (<object>a).dtype
+    s.nd, s.typenum = min(cnp.PyArray_NDIM(a), SIZES), cnp.PyArray_TYPE(a)
+    memcpy(s.dims, cnp.PyArray_DIMS(a), s.nd * sizeof(cnp.npy_intp))
     s.copy = copy_of(a) if is_few(a) or (inspectors and inspecting) else None
     return s
 
@@ -47,7 +51,8 @@ cdef object identity(object v):
     if type(v) is not Shade:
         return (v, v.shape, v.dtype) if cnp.PyArray_Check(v) else None
     a = (<Shade>v).ref()
-    return (<Shade>v).ref if a is None else a, (<Shade>v).shape, (<Shade>v).dtype
+    shape = tuple([(<Shade>v).dims[i] for i in range((<Shade>v).nd)])
+    return (<Shade>v).ref if a is None else a, shape, cnp.PyArray_DescrFromType((<Shade>v).typenum)
 
 
 cdef inline bint is_few(object a) noexcept:
@@ -136,17 +141,30 @@ cdef object note_others(Node node, object g):
 
 cdef bint is_small(object v):
     """Whether a kept value may stay after backward: it holds no large memory."""
+    if v is None or type(v) is float or type(v) is bool:
+        return True
     if cnp.PyArray_Check(v):
         return is_few(v) and (PyArray_BASE(v) == NULL or owns(v))
-    if type(v) is tuple:
+    if isinstance(v, tuple):
         for item in <tuple>v:
             if not is_small(item):
                 return False
         return True
-    return v is None or type(v) in PLAIN
+    return type(v) in PLAIN
 
 
-cdef frozenset PLAIN = frozenset((int, float, bool, str, slice, type(Ellipsis), type(np.dtype("float32")), type(np.dtype("float64"))))
+cdef frozenset PLAIN = frozenset((int, str, slice, type(Ellipsis), type(np.dtype("float32")), type(np.dtype("float64"))))
+
+
+cdef inline void note_added(TensorCore leaf, bint anew) noexcept:
+    """Know of which walk alone a leaf's gradient is: 0 where several added to it."""
+    if leaf._walk != walks:
+        leaf._walk = walks if anew else 0
+
+
+def walk_of(TensorCore leaf not None):
+    """The walk that alone made a leaf's gradient, or 0."""
+    return leaf._walk
 
 
 cdef int note_down(Node node, Py_ssize_t i, object g) except -1:
@@ -160,31 +178,49 @@ cdef int note_down(Node node, Py_ssize_t i, object g) except -1:
 
 
 cdef inline int release(Node node) except -1:
-    """Free what a node kept for backward; what is small stays, for explanations alone, and large arrays are known but not held."""
-    if node.kept is not freed:
-        node.past = node.kept if watching(node) or (type(node.kept) is tuple and is_small(node.kept)) else remnant(node)
-        node.kept = freed
+    """Free what a node kept for backward; what is small stays, for explanations alone, and large constants are known, not held."""
+    cdef tuple kept
+    cdef Py_ssize_t i
+    if type(node.kept) is tuple:
+        kept = <tuple>node.kept
+        if not watching(node):
+            for i in range(PyTuple_GET_SIZE(kept)):
+                if not is_small(<object>PyTuple_GET_ITEM(kept, i)):
+                    kept = remnant(node, kept)
+                    break
+        node.past = kept
+    node.kept = freed
     return 0
 
 
-cdef object remnant(Node node):
+cdef tuple remnant(Node node, tuple kept):
     """Of kept values what may stay after backward."""
-    cdef list found = []
-    cdef int i
-    if type(node.kept) is not tuple:
-        return None
-    for i, v in enumerate(<tuple>node.kept):
-        if not is_small(v):
-            if cnp.PyArray_Check(v):
+    cdef tuple found = PyTuple_New(PyTuple_GET_SIZE(kept))
+    cdef Op op = node.op
+    cdef int i, j = 0, kind
+    for i in range(op.asked):
+        kind = op.kinds[i]
+        if kind >= NEEDS:
+            continue
+        v = <object>PyTuple_GET_ITEM(kept, j)
+        if cnp.PyArray_Check(v):
+            if is_few(v):
+                v = v if is_small(v) else shade_of(v)
+            elif kind == ARGUMENT or (kind == INPUT and <object>PyTuple_GET_ITEM(node.parents, op.which[i]) is None):
                 v = shade_of(v)
-            elif type(v) is tuple and is_small(still_items(v)):  # an index
-                v = still_items(v)
-                if i < COUNTED:
-                    node.versions[i] = version_of_kept(v)
             else:
                 v = freed
-        found.append(v)
-    return tuple(found)
+        elif not is_small(v):
+            if type(v) is tuple and is_small(still_items(v)):  # an index
+                v = still_items(v)
+                if j < COUNTED:
+                    node.versions[j] = version_of_kept(v)
+            else:
+                v = freed
+        Py_INCREF(v)
+        PyTuple_SET_ITEM(found, j, v)
+        j += 1
+    return found
 
 
 cdef tuple still_items(tuple items):
@@ -226,18 +262,20 @@ def kept_names(Node node not None):
         skipped = op.when[i] >= 0 and op.parameters[op.when[i]] in op.inputs and node.parents[op.inputs.index(op.parameters[op.when[i]])] is None
         if not skipped:
             v = kept[j] if type(kept) is tuple and j < len(kept) else None
-            found.append((names[i], op.which[i] if op.kinds[i] == INPUT else -1, intact(node, j, v),
+            same = intact(node, j, v)
+            found.append((names[i], op.which[i] if op.kinds[i] == INPUT else -1, None if same is freed else same,
                           op.kinds[i] in (INPUT, OUT, AUXILIARY), identity(v)))
         j += 1
     return found
 
 
 cdef object intact(Node node, int i, object v):
-    """The kept value i where it is as it was; None else."""
+    """The kept value i where it is as it was; else `freed`."""
     if type(v) is Shade:
-        return seen_by(v)
-    if v is freed or (i < COUNTED and node.versions[i] != UNCOUNTED and version_of_kept(v) != node.versions[i]):
-        return None
+        v = seen_by(v)
+        return freed if v is None else v
+    if v is not freed and i < COUNTED and node.versions[i] != UNCOUNTED and version_of_kept(v) != node.versions[i]:
+        return freed
     return v
 
 
@@ -270,9 +308,8 @@ def try_rule(Node node not None, g):
         if type(node.kept) is Again:
             return None
         given = [intact(node, i, v) for i, v in enumerate(<tuple>node.kept)]
-        for i in range(len(given)):
-            if given[i] is None and node.kept[i] is not None:
-                return None
+        if any([v is freed for v in given]):
+            return None
         node.kept = tuple(given)
         result = call_rule(w, node, g, (None,) * len(node.parents))
         if type(result) is not tuple and type(result) is not list:

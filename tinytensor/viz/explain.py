@@ -21,14 +21,15 @@ SHOWN = 6  # elements of an array that are written out
 WIDEST = 60  # letters of a source line
 _STYLE = """<style>
 .tt-explain { overflow-x: auto }
-.tt-explain table { border-collapse: collapse; font: 12px/1.4 ui-monospace, Menlo, Consolas, monospace }
-.tt-explain th, .tt-explain td { text-align: left; vertical-align: top; padding: 2px 10px 2px 0; max-width: 30em;
-  overflow-wrap: anywhere; font-variant-numeric: tabular-nums }
-.tt-explain td.number { text-align: right; white-space: nowrap }
-.tt-explain td.name { white-space: nowrap }
-.tt-explain thead th { border-bottom: 1px solid; text-align: left; white-space: nowrap }
-.tt-explain tbody tr.first td { border-top: 1px solid rgb(128 128 128 / 40%) }
-.tt-explain ul { font: 12px/1.5 ui-monospace, Menlo, Consolas, monospace; padding-left: 1.2em }
+.tt-explain table, .tt-explain ul { font: 12px/1.5 ui-monospace, Menlo, Consolas, monospace }
+.tt-explain table { border-collapse: collapse }
+.tt-explain table th, .tt-explain table td { text-align: left; vertical-align: top; padding: 2px 14px 2px 0; max-width: 34em;
+  white-space: nowrap; overflow-wrap: break-word; font-variant-numeric: tabular-nums }
+.tt-explain table td.number { text-align: right }
+.tt-explain table td.long { white-space: normal; min-width: 20em }
+.tt-explain table thead th { border-bottom: 1px solid }
+.tt-explain table tbody tr.first td { border-top: 1px solid rgb(128 128 128 / 40%) }
+.tt-explain ul { padding-left: 1.2em }
 </style>"""
 
 
@@ -131,8 +132,8 @@ class Explanation:
 
 
 def _cell(column: int, text: str) -> str:
-    number = 2 <= column <= 6 and _is_number(text)
-    kind = " class=number" if number else " class=name" if column in (0, 1, 4) else ""
+    number = column in (2, 3, 5, 6) and _is_number(text)
+    kind = " class=number" if number else " class=long" if len(text) > 24 else ""
     return f"<td{kind}>{html.escape(text)}</td>"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _kernels
-from .._tape import Node, close_again, kept_names, noted, number_of, open_again, try_rule
+from .._tape import Node, close_again, kept_names, noted, number_of, open_again, try_rule, walk_of
 from ..anomaly import modules_of, path_of
 from ..function import _rule as function_rule
 from ..naming import name_of, named_leaves
@@ -100,7 +100,7 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
 
     Nothing is freed and no .grad changes. gradient: the upstream gradient where backward has not run; without it, a root of more
     than one element gives no gradients. Names are those of `tt.name`, paths of parameters in modules, and variables of the
-    caller, also inside its lists, dicts and objects. The module of an op is known within `tt.inspect()`; without, only that of
+    caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it. The module of an op is known within `tt.inspect()`; without, only that of
     an op of nn with parameters, and of what is written in the forward of a module that there is once.
     RuntimeError where root does not require grad, or gradient has another shape.
     """
@@ -368,7 +368,7 @@ class _Builder:
                     self.step(n, made, ran)
                     for e in n.inputs:
                         sums.setdefault(e.source, []).append(e.downstream)
-            elif made is not None and n.grad is None and walk and made._grad is not None:
+            elif made is not None and n.grad is None and made._grad is not None and walk_of(made) == walk > 0:
                 n.grad = made._grad._data
             if n.grad is not None:
                 n.grad = n.grad.copy()
