@@ -50,6 +50,12 @@ def test_what_a_node_says():
     }
 
 
+def test_a_constant_has_no_gradient():
+    chain = data(draw(graphs.chain(3)).html)["nodes"]
+    assert (chain[1]["title"], chain[1]["upstream"]) == ("1", None)
+    assert [(i["local"], i["downstream"]) for i in chain[2]["inputs"] if i["name"] == "1"] == [(None, None)]
+
+
 def test_uses_of_a_value_add_up():
     assert data(draw(graphs.copied()).html)["nodes"][0]["upstream"] == "3 + 3 + 1 = 7"
 
@@ -131,6 +137,17 @@ def test_keys_step_through_the_whole_run(opened):
     assert shown(page, "grad") == ["-4", "3", "-4", "1"]
     page.keyboard.press("Home")
     assert (where(page), shown(page, "value"), shown(page, "grad")) == ("forward 1 of 5", ["-2"], [])
+
+
+def test_what_is_said_of_a_constant_and_of_a_leaf(opened):
+    page = opened(graphs.chain(3), step=1)
+    assert (page.inner_text("#what"), page.inner_text("#upstream")) == ("Forward: 1", "none: a constant")
+    page.keyboard.press("ArrowRight")
+    cells = page.eval_on_selector_all("#rows td", "all => all.map(e => e.textContent)")
+    assert cells[4:] == ["1", "1", "none: a constant", "none: a constant"]
+    assert page.inner_text("#which") == "upstream gradient"
+    page.keyboard.press("End")
+    assert (page.inner_text("#what"), page.inner_text("#which")) == ("Backward: x", "gradient")
 
 
 def test_buttons_are_reached_by_tab_and_named(opened):
