@@ -34,7 +34,7 @@ z = tt.tensor(-4.0, requires_grad=True)
 q = x + y
 f = q * z
 f.backward()
-print(f"f = {f.item():g}, gradients {x.grad.item():g}, {y.grad.item():g}, {z.grad.item():g}")
+print("f =", f.item(), "gradients", [t.grad.item() for t in (x, y, z)])
 
 print(f.explain())
 

@@ -28,7 +28,9 @@ s.retain_grad()
 f.backward()
 show_gradients()
 
-tt.viz.draw(f).save(out / "b_gates.svg")
+drawing = tt.viz.draw(f)
+drawing.save(out / "b_gates.svg")
+drawing.save(out / "b_gates.html")
 
 # from the end to s by hand: each gate's local gradient times what comes from above
 gates = [
@@ -42,8 +44,12 @@ gradient = 1.0
 for gate, rule, x, local in gates:
     upstream, slope = gradient, local(x.item())
     gradient = upstream * slope
-    print(f"{gate:4} {x.item():6.2f}   {rule:7} = {slope:5.2f}   {upstream:8.2f} x {slope:5.2f} = {gradient:5.2f}")
+    print(f"{gate:4} {x.item():6.2f}   {rule:7} = {slope:5.2f}", end="   ")
+    print(f"{upstream:8.2f} x {slope:5.2f} = {gradient:5.2f}")
 assert math.isclose(gradient, s.grad.item(), rel_tol=1e-5)
+
+right = tt.name(s.detach().requires_grad_(), "s")  # the four gates alone
+tt.viz.draw(tt.reciprocal(1 + tt.exp(-right))).save(out / "b_four_gates.svg")
 
 for w in (w0, w1, w2, x0, x1):
     w.grad = None
@@ -51,6 +57,6 @@ f = tt.sigmoid(w0 * x0 + w1 * x1 + w2)
 f.backward()
 show_gradients()
 value = f.item()
-print(f"local gradient of the sigmoid: (1 - f) f = {1 - value:.2f} x {value:.2f} = {(1 - value) * value:.2f}")
+print(f"(1 - f) f = {1 - value:.2f} x {value:.2f} = {(1 - value) * value:.2f}")
 
 tt.viz.draw(f).save(out / "b_sigmoid.svg")

@@ -40,7 +40,8 @@ for name, u, v in [("u > v", 5.0, 3.0), ("tie", 3.0, 3.0)]:
     ours = [u.grad.item(), v.grad.item()]
     with tt.no_grad():  # move both inputs
         slope = ((tt.maximum(u + h, v + h) - tt.maximum(u, v)) / h).item()
-    print(f"{name:5}  lecture {whole}, sum {sum(whole):g}   ours {ours}, sum {sum(ours):g}   slope {slope:.2f}")
+    print(f"{name:5}  lecture {whole}, sum {sum(whole):g}", end="   ")
+    print(f"ours {ours}, sum {sum(ours):g}   slope {slope:.2f}")
 
 # max pooling: a max gate on each 2x2 window
 image = leaf([[[[1.0, 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 3, 3, 4]]]])

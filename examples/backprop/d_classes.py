@@ -39,10 +39,10 @@ class Sigmoid:
 
 class Graph:
     def __init__(self, gates):
-        """gates: for each value that a gate makes, the gate and the names of its inputs, in any order."""
+        """gates: for each value that is made, its gate and its inputs' names, in any order."""
         self.gates = gates
         sorter = TopologicalSorter({output: inputs for output, (_, inputs) in gates.items()})
-        self.order = [name for name in sorter.static_order() if name in gates]  # inputs come first
+        self.order = [name for name in sorter.static_order() if name in gates]
 
     def forward(self, values):
         values = dict(values)
@@ -75,10 +75,12 @@ gradients = graph.backward()
 print("forward: ", *graph.order)
 print("backward:", *reversed(graph.order))
 
-w0, w1, w2, x0, x1 = leaves = [tt.tensor(v, dtype=tt.float64, requires_grad=True) for v in inputs.values()]
+leaves = [tt.tensor(v, dtype=tt.float64, requires_grad=True) for v in inputs.values()]
+w0, w1, w2, x0, x1 = leaves
 f = tt.sigmoid(w0 * x0 + w1 * x1 + w2)
 f.backward()
-print("the tape, backward:", *[node.op for node in reversed(tt.viz.trace(f).nodes) if node.kind == "op"])
+nodes = tt.viz.trace(f).nodes
+print("the tape, backward:", *[node.op for node in reversed(nodes) if node.kind == "op"])
 
 print("         our graph       the tape")
 print(f" f   {values['f']:13.9f}  {f.item():13.9f}")

@@ -24,7 +24,7 @@ print("dW =", dW, "dx =", dx, sep="\n")
 moved, h = W.copy(), 1e-6
 moved[0, 1] += h
 slope = (((moved @ x) ** 2).sum() - f) / h
-print(f"W[0, 1] + h: slope {slope:.4f}; dW[0, 1] = 2 q[0] x[1] = {2 * q[0, 0] * x[1, 0]:.4f}")
+print(f"W[0, 1] + h: slope {slope:.4f}; 2 q[0] x[1] = {2 * q[0, 0] * x[1, 0]:.4f}")
 
 W = tt.tensor(W, requires_grad=True)
 x = tt.tensor(x, requires_grad=True)
