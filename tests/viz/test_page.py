@@ -8,6 +8,7 @@ import shutil
 import graphs
 import pytest
 
+import tinytensor as tt
 from tinytensor.viz import draw
 from tinytensor.viz.draw import COLORS
 from tinytensor.viz.trace import Edge, Trace
@@ -48,6 +49,13 @@ def test_what_a_node_says():
             {"name": "z", "value": "-4", "local": "3", "downstream": "3"},
         ],
     }
+
+
+def test_a_line_is_named_without_the_machines_folders():
+    x = tt.tensor(2.0, requires_grad=True)
+    f = x.exp()
+    line = data(draw(f).html)["nodes"][1]["line"]
+    assert re.fullmatch(r"test_page\.py:\d+  f = x\.exp\(\)", line)
 
 
 def test_a_constant_has_no_gradient():

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytensor.viz.draw import svg
+from tinytensor.viz.explain import line_text
 from tinytensor.viz.scene import Scene, fused, numbers, title_of
 from tinytensor.viz.trace import Edge, Summary, Trace, TraceNode
 
@@ -61,7 +62,7 @@ def _node(node: TraceNode, trace: Trace, uses: list[NDArray[Any] | None]) -> dic
         "title": _title(node),
         "kind": f"{node.kind}, {'×'.join(map(str, node.shape)) or 'one number'}, {node.dtype}",
         "about": about,
-        "line": node.line or "",
+        "line": line_text(node.line),
         "value": _text(node.value, summary),
         "upstream": None if node.kind == "constant" else upstream,
         "inputs": [
@@ -113,7 +114,7 @@ header,#bar,#panel{padding:8px 14px;font:14px/1.45 system-ui,sans-serif}
 header{display:flex;gap:16px;align-items:baseline;flex-wrap:wrap;border-bottom:1px solid var(--wire)}
 h1{font-size:16px;margin:0}header p{margin:0;color:var(--faint)}
 kbd{font:12px ui-monospace,monospace;border:1px solid var(--wire);border-radius:3px;padding:0 4px}
-#stage{flex:1 1 0;min-height:80px;overflow:auto}#stage svg{display:block;margin:auto}
+#stage{flex:1 1 0;min-height:80px;overflow:auto;display:flex}#stage svg{display:block;margin:auto;flex:none}
 #bar{display:flex;gap:6px;align-items:center;border-top:1px solid var(--wire);border-bottom:1px solid var(--wire)}
 #bar input{flex:1;min-width:60px}#bar output{min-width:15em;text-align:right;font-variant-numeric:tabular-nums}
 button{font:inherit;min-width:38px;padding:3px 8px}#play{min-width:66px}
