@@ -40,7 +40,7 @@ class Explanation:
             edges: list[Edge | None] = [*n.inputs] or [None]
             for i, e in enumerate(edges):
                 cells = first if i == 0 else ("",) * len(first)
-                last = (kept, _line(n.line)) if i == 0 else ("", "")
+                last = (kept, line_text(n.line)) if i == 0 else ("", "")
                 found.append((*cells, *self._edge(e), *last))
         return found
 
@@ -126,7 +126,7 @@ def _number(a: npt.NDArray[Any] | None, shape: tuple[int, ...] | None) -> str:
     return f"{_shape(a.shape)} norm {float(np.linalg.norm(a.astype(np.float64))):.4g}"
 
 
-def _line(line: str | None) -> str:
+def line_text(line: str | None) -> str:
     """The name of the file, the line, and its text where it can be read."""
     if line is None:
         return ""
