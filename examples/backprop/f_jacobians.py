@@ -28,33 +28,40 @@ x = tt.randn(4096)
 picture = viz.jacobian(tt.relu, x)
 picture.save(out / "f_relu.png")
 J = picture.matrix
-print(f"J {J.shape}: {J.size:,} numbers, {J.nbytes / 2**20:.0f} MiB, {(J != 0).sum()} are not zero")
+print(f"J {J.shape}: {J.size:,} numbers, {J.nbytes / 2**20:.0f} MiB")
+print((J != 0).sum(), "of them are not zero")
+
 
 # the same for a batch of 100, and for a product X W
+def show(name: str, outputs: int, inputs: int) -> None:
+    numbers = outputs * inputs
+    print(f"{name}: {outputs:,} x {inputs:,} = {numbers:,} numbers")
+    print(f"    {4 * numbers:,} bytes = {4 * numbers / 2**30:,.0f} GiB")
+
+
 batch, width = 100, 4096
-side = batch * width
-print(
-    f"relu, batch of 100: {side} x {side} = {side**2:,} numbers, {4 * side**2:,} bytes = {4 * side**2 / 2**30:.0f} GiB"
-)
+show("relu, batch of 100", batch * width, batch * width)
 N, D, M = 64, 4096, 4096
 print(f"Y = X W: X is {N} x {D}, W is {D} x {M}, Y is {N} x {M}")
-for name, size in (("X", N * D), ("W", D * M)):
-    total = (N * M) * size
-    print(f"dY/d{name}: {N * M:,} x {size:,} = {total:,} numbers, {4 * total:,} bytes = {4 * total / 2**30:,.0f} GiB")
+show("dY/dX", N * M, N * D)
+show("dY/dW", N * M, D * M)
 
 # small enough to build: the Jacobian is mostly zeros, and its product with dY is a small product
 X, W, dY = tt.randn(3, 4), tt.randn(4, 2), tt.randn(3, 2)
 JX = jacobian(lambda X: X @ W)(X).reshape(3 * 2, 3 * 4)
 JW = jacobian(lambda W: X @ W)(W).reshape(3 * 2, 4 * 2)
-print("dX = J^T dY is dY W^T:", tt.allclose((dY.reshape(-1) @ JX).reshape(3, 4), dY @ W.T, atol=1e-6))
-print("dW = J^T dY is X^T dY:", tt.allclose((dY.reshape(-1) @ JW).reshape(4, 2), X.T @ dY, atol=1e-6))
+dX = (dY.reshape(-1) @ JX).reshape(3, 4)
+dW = (dY.reshape(-1) @ JW).reshape(4, 2)
+print("dX = J^T dY is dY W^T:", tt.allclose(dX, dY @ W.T, atol=1e-6))
+print("dW = J^T dY is X^T dY:", tt.allclose(dW, X.T @ dY, atol=1e-6))
 viz.jacobian(lambda X: X @ W, X).save(out / "f_product.png")
 
 # what backward does: a product with J, never J
 X, dY = tt.randn(batch, width), tt.randn(batch, width)
 Y, pull = vjp(tt.relu, X)
 dX = pull(dY)
-print(f"relu, batch of 100: dX has {dX.nbytes / 2**20:.1f} MiB and is dY where X > 0:", tt.equal(dX, dY * (X > 0)))
+print(f"relu, batch of 100: dX has {dX.nbytes / 2**20:.1f} MiB")
+print("dX is dY where X > 0:", tt.equal(dX, dY * (X > 0)))
 
 # f(x + d) = f(x) + J d, and what is left out is of the order of d squared
 x, d = tt.tensor([1.0, 2.0], dtype=tt.float64), tt.tensor([1.0, -1.0], dtype=tt.float64)
@@ -64,8 +71,10 @@ def f(x: tt.Tensor) -> tt.Tensor:
     return tt.stack([x[0] * x[1], x[0] ** 3])
 
 
-print("f(x) =", f(x).tolist(), " J =", jacobian(f)(x).tolist(), " J d =", jvp(f, (x,), (d,))[1].tolist())
+value, slope = jvp(f, (x,), (d,))
+print("f(x) =", value.tolist(), " J =", jacobian(f)(x).tolist(), " J d =", slope.tolist())
 for h in (0.1, 0.01, 0.001):
-    moved, linear = f(x + h * d), f(x) + h * jvp(f, (x,), (d,))[1]
-    for name, value in (("f(x + h d)", moved), ("f(x) + J h d", linear), ("left out", moved - linear)):
-        print(f"h = {h:<5} {name:>12}: {value[0].item():9.6f} {value[1].item():9.6f}")
+    moved, linear = f(x + h * d), value + h * slope
+    print(f"h = {h:<5}   f(x + h d) = ({moved[0].item():8.6f}, {moved[1].item():8.6f})")
+    print(f"          f(x) + J h d = ({linear[0].item():8.6f}, {linear[1].item():8.6f})")
+    print(f"              left out = {(moved - linear).abs().max().item():8.6f}")

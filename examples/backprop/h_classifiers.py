@@ -17,29 +17,30 @@ Loss = Callable[[tt.Tensor, tt.Tensor], tt.Tensor]  # scores (N, C) and classes 
 
 
 def hinge(s: tt.Tensor, y: tt.Tensor) -> tt.Tensor:
-    """Each class whose score is not 1 below the right one's costs what it lacks; the right class itself gave 1."""
+    """sum over j != y of max(0, s_j - s_y + 1)."""
     right = s.gather(1, y.reshape(-1, 1))
-    return tt.relu(s - right + 1).sum(1) - 1
+    return tt.relu(s - right + 1).sum(1) - 1  # j = y gave 1
 
 
 def softmax(s: tt.Tensor, y: tt.Tensor) -> tt.Tensor:
-    """-log of the right class's share exp(s_y) / sum exp(s_j)."""
+    """-log(exp(s_y) / sum over j of exp(s_j))."""
     return -tt.log_softmax(s, 1).gather(1, y.reshape(-1, 1)).reshape(-1)
 
 
 # three pictures, of a cat, a car and a frog, and their scores as cat, car, frog
-scores = tt.tensor([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]], requires_grad=True)
+scores = tt.tensor([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]]).requires_grad_()
 classes = tt.tensor([0, 1, 2])
 for loss in (hinge, softmax):
     losses = loss(scores, classes)
     (gradient,) = tt.autograd.grad(losses.sum(), [scores])
-    print(f"{loss.__name__}: {', '.join(f'{v:.2f}' for v in losses.tolist())}; mean {losses.mean().item():.2f}")
+    each = ", ".join(f"{v:.2f}" for v in losses.tolist())
+    print(f"{loss.__name__}: {each}; mean {losses.mean().item():.2f}")
     print("gradient of the sum", gradient.round(decimals=2))
 
 # two rows of weights with the same score, and what the penalty says of them
 x, one, even = tt.ones(4), tt.tensor([1.0, 0.0, 0.0, 0.0]), tt.full((4,), 0.25)
 for w in (one, even):
-    print(f"w = {w.tolist()}: w x = {(w @ x).item()}, sum of w squared = {(w * w).sum().item()}")
+    print(f"w = {w.tolist()}: w x = {(w @ x).item()}, squares {(w * w).sum().item()}")
 
 
 def train(
@@ -65,9 +66,10 @@ models, curves = {}, {}
 for loss in (hinge, softmax):
     trained, curve = train(loss, x, y, W, rate=0.1, steps=200)
     right = ((x @ trained).argmax(1) == y).sum().item()
-    print(f"{loss.__name__}: L = {curve[0]:.2f}, after 200 steps {curve[-1]:.2f}; {right} of 300 points right")
-    models[loss.__name__] = lambda p, W=trained: p @ W[:2] + W[2]
-    curves[loss.__name__] = curve
+    name = loss.__name__
+    print(f"{name}: L = {curve[0]:.2f}, then {curve[-1]:.2f}; {right} of 300 right")
+    models[name] = lambda p, W=trained: p @ W[:2] + W[2]
+    curves[name] = curve
 viz.plot_boundaries(models, points.numpy(), y.numpy(), out / "h_boundaries.png")
 
 figure = Figure(figsize=(6, 3.6), layout="constrained")
@@ -85,6 +87,4 @@ test_x, test_y = next(batches(data.test_images, data.test_labels, 10_000, shuffl
 for loss, rate in ((hinge, 0.02), (softmax, 0.2)):
     W, curve = train(loss, x.flatten(1), y, tt.zeros(784, 10), rate, steps=60)
     right = ((test_x.flatten(1) @ W).argmax(1) == test_y).float().mean().item()
-    print(
-        f"digits, {loss.__name__}: L = {curve[0]:.2f}, then {curve[-1]:.2f}; {100 * right:.1f} % of test images right"
-    )
+    print(f"{loss.__name__}: L = {curve[0]:.2f}, then {curve[-1]:.2f}; {100 * right:.1f} % right")

@@ -30,7 +30,8 @@ def train(f: Callable[..., tt.Tensor], *weights: tt.Tensor) -> None:
                 W -= 0.5 * W.grad
                 W.grad = None
     right = (f(x, *weights).argmax(1) == y).sum().item()
-    print(f"{f.__name__}: {sum(W.numel() for W in weights)} weights, loss {loss.item():.2f}, {right} of {len(y)} right")
+    count = sum(W.numel() for W in weights)
+    print(f"{f.__name__}: {count} weights, loss {loss.item():.2f}, {right} of 300 right")
 
 
 def two_layers(x: tt.Tensor, W1: tt.Tensor, W2: tt.Tensor) -> tt.Tensor:
@@ -67,9 +68,8 @@ train(without_max, U1, U2)
 # two matrices one after the other are one matrix: their product
 product = (U1 @ U2).detach()
 print("W1 W2 is", product.shape, product.round(decimals=2))
-print("the same scores:", tt.allclose(without_max(x, U1, U2), linear(x, product), atol=1e-5))
-relu_scores, product_scores = two_layers(x, W1, W2), linear(x, W1 @ W2)
-print("with max(0, .) between:", tt.allclose(relu_scores, product_scores, atol=1e-5))
+print("same scores:", tt.allclose(x @ U1 @ U2, x @ product, atol=1e-5))
+print("and with max(0, .):", tt.allclose(tt.relu(x @ W1) @ W2, x @ (W1 @ W2), atol=1e-5))
 
 models = {
     "linear: x W": (linear, W),
@@ -93,4 +93,5 @@ with tt.no_grad():
     dW2 = h.T @ dscores
     dh = dscores @ W2.T
     dW1 = x.T @ (dh * (h > 0))
-print("by hand:", tt.allclose(dW1, W1.grad, atol=1e-6), tt.allclose(dW2, W2.grad, atol=1e-6))
+for by_hand, W in ((dW1, W1), (dW2, W2)):
+    print("by hand as by backward():", tt.allclose(by_hand, W.grad, atol=1e-6))
