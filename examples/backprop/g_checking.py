@@ -19,7 +19,7 @@ x, y = tt.randn(20, 4, dtype=tt.float64), tt.randint(0, 3, (20,))
 
 
 def loss(theta: tt.Tensor) -> tt.Tensor:
-    """A two-layer network whose weights, H x 4 and 3 x H, are one vector of 7 H numbers."""
+    """A two-layer network; its weights, H x 4 and 3 x H, are one vector."""
     H = theta.numel() // 7
     W1, W2 = theta[: 4 * H].reshape(H, 4), theta[4 * H :].reshape(3, H)
     return tt.cross_entropy(tt.tanh(x.to(theta.dtype) @ W1.T) @ W2.T, y)
@@ -84,7 +84,7 @@ for (name, errors), style in zip(curves.items(), ("o--", "o-", "s--", "s-")):
     left.plot(steps, errors, style, color="#d55e00" if "32" in name else "#0072b2", ms=4, label=name)
 for name, style, taken in zip(("backward()", "forward", "central"), ("D:", "s--", "s-"), zip(*times)):
     right.plot(sizes, taken, style, color="#0072b2", ms=4, label=name)
-left.set(xlabel="step h", ylabel="relative error of the gradient")
+left.set(xlabel="step h", ylabel="relative error of the gradient", ylim=(1e-13, 1e2))
 right.set(xlabel="weights", ylabel="time (ms)", xticks=sizes, xticklabels=sizes)
 right.minorticks_off()
 for axes in (left, right):

@@ -87,4 +87,4 @@ test_x, test_y = next(batches(data.test_images, data.test_labels, 10_000, shuffl
 for loss, rate in ((hinge, 0.02), (softmax, 0.2)):
     W, curve = train(loss, x.flatten(1), y, tt.zeros(784, 10), rate, steps=60)
     right = ((test_x.flatten(1) @ W).argmax(1) == test_y).float().mean().item()
-    print(f"{loss.__name__}: L = {curve[0]:.2f}, then {curve[-1]:.2f}; {100 * right:.1f} % right")
+    print(f"{loss.__name__}: L = {curve[0]:.2f}, then {curve[-1]:.2f}; {right:.1%} right")

@@ -86,7 +86,9 @@ viz.plot_boundaries(
 with tt.inspect():
     loss = tt.cross_entropy(two_layers(x, W1, W2), y)
     loss.backward()
-viz.draw(loss).save(out / "i_graph.svg")
+drawing = viz.draw(loss)
+drawing.save(out / "i_graph.svg")
+drawing.save(out / "i_graph.html")
 with tt.no_grad():
     h = tt.relu(x @ W1)
     dscores = (tt.softmax(h @ W2, 1) - tt.one_hot(y, 2)) / len(y)
