@@ -17,7 +17,8 @@ print("slope f'(x) at x =      -10      -2       0       2      10")
 for name, f in tt.viz.ACTIVATIONS.items():
     x = tt.tensor([-10.0, -2.0, 0.0, 2.0, 10.0], requires_grad=True)
     f(x).sum().backward()
-    print(f"{name:22}" + "".join(f"{round(slope, 3) + 0:8.3f}" for slope in x.grad.tolist()))
+    slopes = [round(slope, 3) + 0 for slope in x.grad.tolist()]  # + 0: no -0
+    print(f"{name:22}" + "".join(f"{slope:8.3f}" for slope in slopes))
 
 for layers in (1, 2, 5, 10):
     z = tt.tensor(0.0, requires_grad=True)
@@ -50,7 +51,8 @@ def silent(model):
 
 
 def network(activation):
-    return nn.Sequential(nn.Linear(784, 100), activation(), nn.Linear(100, 100), activation(), nn.Linear(100, 10))
+    first, second, last = nn.Linear(784, 100), nn.Linear(100, 100), nn.Linear(100, 10)
+    return nn.Sequential(first, activation(), second, activation(), last)
 
 
 activations = {"ReLU": nn.ReLU, "leaky ReLU": partial(nn.LeakyReLU, 0.1), "ELU": nn.ELU}
@@ -61,7 +63,8 @@ for name, activation in activations.items():
     print(f"{name}: {silent(model)} silent units, {right:.1f} % right")
     if name == "ReLU":
         weights = model.state_dict()
-        print(*tt.diagnose(model, (images, labels)).findings, sep="\n")
+        for finding in tt.diagnose(model, (images, labels)).findings:
+            print(f"    {finding.name} in layer {finding.layer}: {finding.detail}")
 
 for name, activation in activations.items():
     model = network(activation)
@@ -70,7 +73,8 @@ for name, activation in activations.items():
     print(f"gone on with {name}: {silent(model)} silent units, {right:.1f} % right")
 
 axes = Figure(figsize=(7, 4), layout="constrained").add_subplot()
-for activation, init in (nn.Sigmoid, nn.init.xavier_normal_), (nn.ReLU, nn.init.kaiming_normal_):
+deep = [(nn.Sigmoid, nn.init.xavier_normal_, "s--"), (nn.ReLU, nn.init.kaiming_normal_, "o-")]
+for activation, init, style in deep:
     tt.manual_seed(0)
     model = nn.MLP([784, *9 * [64], 10], activation)
     for linear in model[::2]:
@@ -78,10 +82,12 @@ for activation, init in (nn.Sigmoid, nn.init.xavier_normal_), (nn.ReLU, nn.init.
     diagnosis = tt.diagnose(model, (images[:1000], labels[:1000]))
     norms = [layer.grad_norm for layer in diagnosis.layers if layer.kind == "Linear"]
     right = train(model, optim.SGD(model.parameters(), lr=0.1), epochs=3)
-    print(f"10 layers of {activation.__name__}: {diagnosis.names or 'no findings'}, {right:.1f} % right after 3 epochs")
+    print(f"10 layers of {activation.__name__}, {right:.1f} % right after 3 epochs;", end=" ")
+    print("findings at the start:", *diagnosis.names or ["none"])
     print("gradient by layer:", *(f"{norm:.0e}" for norm in norms))
-    axes.semilogy(range(1, 11), norms, "o-" if activation is nn.ReLU else "s--", label=activation.__name__)
-axes.set(xlabel="layer (1 sees the digits)", ylabel="gradient of its weights (norm)", xticks=range(1, 11))
+    axes.semilogy(range(1, 11), norms, style, label=activation.__name__)
+axes.set(xlabel="layer (1 sees the digits)", ylabel="gradient of its weights (norm)")
+axes.set_xticks(range(1, 11))
 axes.legend()
 axes.grid(alpha=0.3)
 axes.figure.savefig(out / "j_depth.png", dpi=110)

@@ -29,7 +29,8 @@ neuron = Neuron([2.0, -3.0, 1.0], -3.5)
 rate = neuron.forward(x)
 tt.name(neuron.w, "w"), tt.name(neuron.b, "b")
 rate.backward()
-print(f"neuron: {rate.item():.4f}, dw = {neuron.w.grad}, db = {neuron.b.grad.item():.4f}, dx = {x.grad}")
+print(f"neuron: {rate.item():.4f}, dw = {neuron.w.grad}, db = {neuron.b.grad.item():.4f}")
+print(f"dx = {x.grad}")
 tt.viz.draw(rate).save(out / "k_neuron.svg")
 
 tt.manual_seed(0)
@@ -48,11 +49,12 @@ assert tt.allclose(layer.weight.grad[1], neuron.w.grad)
 for sizes in [3, 4, 2], [3, 4, 4, 1], [784, 128, 10]:
     model = nn.MLP(sizes, nn.Sigmoid)
     linears = [layer for layer in model if isinstance(layer, nn.Linear)]
-    weights, biases = sum(layer.weight.numel() for layer in linears), sum(layer.bias.numel() for layer in linears)
+    weights = sum(layer.weight.numel() for layer in linears)
+    biases = sum(layer.bias.numel() for layer in linears)
     assert weights + biases == sum(p.numel() for p in model.parameters())
-    print(f"{'-'.join(map(str, sizes))}: {len(linears)} layers, {biases} neurons;", end=" ")
-    print(f"{' + '.join(f'{m} * {n}' for n, m in pairwise(sizes))} = {weights} weights", end=" ")
-    print(f"+ {biases} biases = {weights + biases} parameters")
+    print(f"{'-'.join(map(str, sizes))}: {len(linears)} layers, {biases} neurons")
+    products = " + ".join(f"{m} * {n}" for n, m in pairwise(sizes))
+    print(f"    {products} + {biases} = {weights} + {biases} = {weights + biases} parameters")
 
 axes = Figure(figsize=(8, 3.6), layout="constrained").add_subplot()
 sizes = [3, 4, 4, 1]

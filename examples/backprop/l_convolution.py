@@ -27,12 +27,15 @@ print("all the same:", tt.allclose(by_conv, by_linear.permute(0, 3, 1, 2)))
 
 by_conv.square().mean().backward()
 by_linear.square().mean().backward()
-print("gradients the same:", tt.allclose(conv.weight.grad.reshape(2, 3), linear.weight.grad))
+same = tt.allclose(conv.weight.grad.reshape(2, 3), linear.weight.grad)
+print("gradients the same:", same)
 
+every = nn.Linear(3 * 6 * 8, 2 * 6 * 8)
+full = nn.Sequential(nn.Flatten(), every, nn.Unflatten(1, (2, 6, 8)))
 layers = {
     "1x1 convolution": conv,
     "3x3 convolution": nn.Conv2d(3, 2, kernel_size=3, padding=1),
-    "fully connected": nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 8, 2 * 6 * 8), nn.Unflatten(1, (2, 6, 8))),
+    "fully connected": full,
 }
 panels = Figure(figsize=(9, 2.6), layout="constrained").subplots(1, 3)
 for axes, (name, layer) in zip(panels, layers.items()):
@@ -40,10 +43,10 @@ for axes, (name, layer) in zip(panels, layers.items()):
     layer(x)[0, 0, 2, 5].backward()  # one output: channel 0 of pixel (2, 5)
     seen = x.grad[0] != 0
     print(f"{name}: {sum(p.numel() for p in layer.parameters())} parameters;", end=" ")
-    print(f"one output sees {int(seen.any(0).sum())} pixels, {int(seen.any(2).any(1).sum())} channels")
-    axes.pcolormesh(
-        range(8), range(6), seen.any(0).numpy(), cmap="Blues", vmin=0, vmax=1.6, edgecolors="#999999", lw=0.5
-    )
+    pixels, channels = int(seen.any(0).sum()), int(seen.any(2).any(1).sum())
+    print(f"one output depends on pixels: {pixels}, channels: {channels}")
+    colors = {"cmap": "Blues", "vmin": 0, "vmax": 1.6, "edgecolors": "#999999", "lw": 0.5}
+    axes.pcolormesh(range(8), range(6), seen.any(0).numpy(), **colors)
     axes.plot(5, 2, "o", ms=9, color="#d55e00")
     axes.set(title=name, xlabel="column", ylabel="row", aspect="equal", ylim=(5.5, -0.5))
 panels[0].figure.savefig(out / "l_seen.png", dpi=110)
@@ -51,10 +54,11 @@ panels[0].figure.savefig(out / "l_seen.png", dpi=110)
 larger = tt.randn(1, 3, 20, 20)
 print("1x1 convolution of 20 x 20 pixels:", tuple(conv(larger).shape))
 try:
-    layers["fully connected"](larger)
+    full(larger)
 except ValueError as error:
     print("fully connected:", error)
 
 whole, dense = nn.Conv2d(3, 10, kernel_size=(6, 8)), nn.Linear(3 * 6 * 8, 10)
 dense.load_state_dict({"weight": whole.weight.flatten(1), "bias": whole.bias})
-print("kernel of the image's size:", tt.allclose(whole(image).flatten(1), dense(image.flatten(1)), atol=1e-6))
+same = tt.allclose(whole(image).flatten(1), dense(image.flatten(1)), atol=1e-6)
+print("kernel of the image's size:", same)

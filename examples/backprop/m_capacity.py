@@ -11,7 +11,7 @@ out.mkdir(parents=True, exist_ok=True)
 
 
 def sample(n, wrong):
-    """Points of a square, in two classes with a wave between them; a share of the labels is wrong."""
+    """Points in two classes with a wave between; a share of the labels is wrong."""
     x = tt.rand(n, 2) * 6 - 3
     y = x[:, 1] > 1.2 * tt.sin(1.5 * x[:, 0])
     return x, (y ^ (tt.rand(n) < wrong)).long()
@@ -25,8 +25,10 @@ new_x, new_y = sample(5000, wrong=0.0)
 def train(hidden, decay):
     tt.manual_seed(0)
     model = nn.MLP([2, hidden, 2], nn.Tanh)
-    weights, biases = [p for p in model.parameters() if p.dim() == 2], [p for p in model.parameters() if p.dim() == 1]
-    optimizer = optim.Adam([{"params": weights, "weight_decay": decay}, {"params": biases}], lr=0.05)
+    weights = [p for p in model.parameters() if p.dim() == 2]
+    biases = [p for p in model.parameters() if p.dim() == 1]
+    groups = [{"params": weights, "weight_decay": decay}, {"params": biases}]
+    optimizer = optim.Adam(groups, lr=0.05)
     for _ in range(2000):
         loss = tt.cross_entropy(model(x), y)
         optimizer.zero_grad()
@@ -44,6 +46,7 @@ models = {}
 print("hidden  decay   norm of the weights   right: training   new points")
 for hidden, decay in (3, 0), (6, 0), (20, 0), (20, 0.001), (20, 0.01), (20, 0.1):
     model, norm = train(hidden, decay)
-    print(f"{hidden:6}  {decay:5}   {norm:19.1f}   {right(model, x, y):13.0f} %   {right(model, new_x, new_y):8.1f} %")
+    print(f"{hidden:6}  {decay:5}   {norm:19.1f}", end="   ")
+    print(f"{right(model, x, y):13.0f} %   {right(model, new_x, new_y):8.1f} %")
     models[f"{hidden} hidden units, weight decay {decay}"] = model
 tt.viz.plot_boundaries(models, x.numpy(), y.numpy(), out / "m_capacity.png")

@@ -22,25 +22,29 @@ def train(model, optimizer):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return 100 * tt.train.evaluate(model, tests, "cross_entropy", ["accuracy"])["accuracy"]
+    reached = tt.train.evaluate(model, tests, "cross_entropy", ["accuracy"])
+    return f"{100 * reached['accuracy']:.1f} % of the test digits right"
 
 
 tt.manual_seed(0)
 linear = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 right = train(linear, optim.SGD(linear.parameters(), lr=0.1, weight_decay=0.01))
 templates = linear[1].weight.detach()
-print(f"linear classifier: weights {tuple(templates.shape)}, {right:.1f} % of the test digits right")
+print(f"linear classifier: weights {tuple(templates.shape)}, {right}")
 tt.viz.plot_weights(templates, (28, 28), out / "n_linear.png")
 
 means = tt.stack([images[labels == digit].mean(0).flatten() for digit in range(10)])
 print("best template for the mean 0, 1, ... 9:", linear(means).argmax(1).tolist())
 scores = templates @ tests[0][0].flatten() + linear[1].bias.detach()
-print(f"scores of a test image, a {mnist.test_labels[0]}:", *(f"{score:.1f}" for score in scores.tolist()))
+scores = [round(score, 1) for score in scores.tolist()]
+print(f"scores of a test image, a {mnist.test_labels[0]}:", *scores)
 
 tt.manual_seed(0)
 network = nn.Sequential(nn.Flatten(), nn.Linear(784, 40), nn.ReLU(), nn.Linear(40, 10))
-right = train(network, optim.SGD(network.parameters(), lr=0.2, momentum=0.9, weight_decay=0.001))
-print(f"40 hidden units: weights {tuple(network[1].weight.shape)}, {right:.1f} % of the test digits right")
+optimizer = optim.SGD(network.parameters(), lr=0.2, momentum=0.9, weight_decay=0.001)
+right = train(network, optimizer)
+print(f"40 hidden units: weights {tuple(network[1].weight.shape)}, {right}")
 tt.viz.plot_weights(network[1].weight, (28, 28), out / "n_hidden.png")
 fires = (network[:3](images) > 0).sum(0).tolist()
-print("fire for under 1 % of 10000 digits:", {unit: count for unit, count in enumerate(fires) if count < 100})
+rare = {unit: count for unit, count in enumerate(fires) if count < 100}
+print("fire for under 1 % of 10000 digits (unit: digits):", rare)
