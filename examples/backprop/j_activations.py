@@ -13,9 +13,10 @@ out = Path(sys.argv[1] if len(sys.argv) > 1 else "pictures")
 out.mkdir(parents=True, exist_ok=True)
 
 tt.viz.plot_activations(out / "j_activations.png")
-print("slope f'(x) at x =      -10      -2       0       2      10")
+places = [-10.0, -2.0, 0.0, 2.0, 10.0]
+print("slope f'(x) at x =    " + "".join(f"{at:8g}" for at in places))
 for name, f in tt.viz.ACTIVATIONS.items():
-    x = tt.tensor([-10.0, -2.0, 0.0, 2.0, 10.0], requires_grad=True)
+    x = tt.tensor(places, requires_grad=True)
     f(x).sum().backward()
     slopes = [round(slope, 3) + 0 for slope in x.grad.tolist()]  # + 0: no -0
     print(f"{name:22}" + "".join(f"{slope:8.3f}" for slope in slopes))
@@ -73,8 +74,8 @@ for name, activation in activations.items():
     print(f"gone on with {name}: {silent(model)} silent units, {right:.1f} % right")
 
 axes = Figure(figsize=(7, 4), layout="constrained").add_subplot()
-deep = [(nn.Sigmoid, nn.init.xavier_normal_, "s--"), (nn.ReLU, nn.init.kaiming_normal_, "o-")]
-for activation, init, style in deep:
+xavier, kaiming = nn.init.xavier_normal_, nn.init.kaiming_normal_
+for activation, init, style in (nn.Sigmoid, xavier, "s--"), (nn.ReLU, kaiming, "o-"):
     tt.manual_seed(0)
     model = nn.MLP([784, *9 * [64], 10], activation)
     for linear in model[::2]:
@@ -82,8 +83,8 @@ for activation, init, style in deep:
     diagnosis = tt.diagnose(model, (images[:1000], labels[:1000]))
     norms = [layer.grad_norm for layer in diagnosis.layers if layer.kind == "Linear"]
     right = train(model, optim.SGD(model.parameters(), lr=0.1), epochs=3)
-    print(f"10 layers of {activation.__name__}, {right:.1f} % right after 3 epochs;", end=" ")
-    print("findings at the start:", *diagnosis.names or ["none"])
+    found = diagnosis.names or ["no findings"]
+    print(f"10 layers of {activation.__name__}, {right:.1f} % right; at the start:", *found)
     print("gradient by layer:", *(f"{norm:.0e}" for norm in norms))
     axes.semilogy(range(1, 11), norms, style, label=activation.__name__)
 axes.set(xlabel="layer (1 sees the digits)", ylabel="gradient of its weights (norm)")

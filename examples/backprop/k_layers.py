@@ -51,10 +51,10 @@ for sizes in [3, 4, 2], [3, 4, 4, 1], [784, 128, 10]:
     linears = [layer for layer in model if isinstance(layer, nn.Linear)]
     weights = sum(layer.weight.numel() for layer in linears)
     biases = sum(layer.bias.numel() for layer in linears)
-    assert weights + biases == sum(p.numel() for p in model.parameters())
     print(f"{'-'.join(map(str, sizes))}: {len(linears)} layers, {biases} neurons")
     products = " + ".join(f"{m} * {n}" for n, m in pairwise(sizes))
-    print(f"    {products} + {biases} = {weights} + {biases} = {weights + biases} parameters")
+    total = sum(p.numel() for p in model.parameters())
+    print(f"    {products} + {biases} = {weights} + {biases} = {total} parameters")
 
 axes = Figure(figsize=(8, 3.6), layout="constrained").add_subplot()
 sizes = [3, 4, 4, 1]
