@@ -268,7 +268,7 @@ def test_structure_of_a_jacobian() -> None:
         lambda x: 3.0 * x,
         tt.ones_like,
     ],
-    ids=str,
+    ids=["relu", "tanh", "gelu * exp / ...", "sin^2 + cos^2", "3 x", "ones_like"],
 )
 @pytest.mark.parametrize("dtype", [tt.float32, tt.float64], ids=str)
 def test_the_diagonal_of_an_elementwise_function(f: Any, dtype: Any) -> None:

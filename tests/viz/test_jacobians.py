@@ -46,6 +46,42 @@ def test_blocks_are_parted_and_small_ones_have_numbers(monkeypatch, tmp_path):
     assert not seen[-1].axes[0].texts
 
 
+def test_a_thin_diagonal_stays_visible(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    seen = []
+    saved = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (seen.append(self), saved(self, *a, **k))[1])
+    x = tt.ones(1000)
+    x[300:600] = -1
+    picture = jacobian(lambda x: x * x, x)
+    picture.save(tmp_path / "diagonal.png")
+    axes = seen[0].axes[0]
+    cells = np.asarray(axes.images[0].get_array())
+    assert cells.shape == (167, 167)  # 6 x 6 numbers each, the last 4 x 4
+    np.testing.assert_array_equal(cells, np.diag([2] * 50 + [-2] * 50 + [2] * 67))
+    assert axes.images[0].get_extent() == [-0.5, 999.5, 999.5, -0.5] and "furthest from 0 of 6 x 6" in axes.get_title()
+    from matplotlib.image import imread
+
+    pixels = imread(tmp_path / "diagonal.png")[..., :3]
+    positive, negative = pixels[..., 0] - pixels[..., 2] > 0.2, pixels[..., 2] - pixels[..., 0] > 0.2
+    left = np.s_[:, : pixels.shape[1] * 3 // 4]  # without the scale of colours
+    assert positive[left].any(1).sum() > 350 and negative[left].any(1).sum() > 150
+
+
+def test_a_long_matrix_is_stretched(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    seen = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: seen.append(self))
+    jacobian(lambda w: w @ tt.ones(50), tt.zeros(4, 50)).save(tmp_path / "long.png")
+    jacobian(lambda w: w @ tt.ones(3), tt.zeros(4, 3)).save(tmp_path / "square.png")
+    assert [figure.axes[0].get_aspect() for figure in seen] == ["auto", 1]
+    assert len(seen[0].axes[0].get_lines()) == 3
+
+
 def test_what_it_refuses():
     with pytest.raises(TypeError, match="f must return one Tensor, got tuple"):
         jacobian(lambda x: (x, x), tt.ones(2))

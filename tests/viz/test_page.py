@@ -8,6 +8,7 @@ import shutil
 import graphs
 import pytest
 
+import tinytensor as tt
 from tinytensor.viz import draw
 from tinytensor.viz.draw import COLORS
 from tinytensor.viz.trace import Edge, Trace
@@ -48,6 +49,19 @@ def test_what_a_node_says():
             {"name": "z", "value": "-4", "local": "3", "downstream": "3"},
         ],
     }
+
+
+def test_a_line_is_named_without_the_machines_folders():
+    x = tt.tensor(2.0, requires_grad=True)
+    f = x.exp()
+    line = data(draw(f).html)["nodes"][1]["line"]
+    assert re.fullmatch(r"test_page\.py:\d+  f = x\.exp\(\)", line)
+
+
+def test_a_constant_has_no_gradient():
+    chain = data(draw(graphs.chain(3)).html)["nodes"]
+    assert (chain[1]["title"], chain[1]["upstream"]) == ("1", None)
+    assert [(i["local"], i["downstream"]) for i in chain[2]["inputs"] if i["name"] == "1"] == [(None, None)]
 
 
 def test_uses_of_a_value_add_up():
@@ -131,6 +145,17 @@ def test_keys_step_through_the_whole_run(opened):
     assert shown(page, "grad") == ["-4", "3", "-4", "1"]
     page.keyboard.press("Home")
     assert (where(page), shown(page, "value"), shown(page, "grad")) == ("forward 1 of 5", ["-2"], [])
+
+
+def test_what_is_said_of_a_constant_and_of_a_leaf(opened):
+    page = opened(graphs.chain(3), step=1)
+    assert (page.inner_text("#what"), page.inner_text("#upstream")) == ("Forward: 1", "none: a constant")
+    page.keyboard.press("ArrowRight")
+    cells = page.eval_on_selector_all("#rows td", "all => all.map(e => e.textContent)")
+    assert cells[4:] == ["1", "1", "none: a constant", "none: a constant"]
+    assert page.inner_text("#which") == "upstream gradient"
+    page.keyboard.press("End")
+    assert (page.inner_text("#what"), page.inner_text("#which")) == ("Backward: x", "gradient")
 
 
 def test_buttons_are_reached_by_tab_and_named(opened):

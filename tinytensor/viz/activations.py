@@ -30,7 +30,7 @@ ACTIVATIONS: dict[str, Any] = {
     "Mish": F.mish,
     "Hardtanh": F.hardtanh,
     "Softsign": F.softsign,
-    "ReLU6": F.relu6,
+    "ReLU6 (6 at most)": F.relu6,
     "Hardswish": F.hardswish,
     "Hardsigmoid": F.hardsigmoid,
 }

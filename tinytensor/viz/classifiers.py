@@ -116,16 +116,15 @@ def plot_weights(weight: Any, shape: tuple[int, int], path: str | os.PathLike[st
     shown = values[:count]
     across = min(10, len(shown))
     down = -(-len(shown) // across)
-    figure = _figure(max(0.95 * across, 4.4), 0.4 + 1.05 * down)
-    figure.suptitle(
-        f"Weights of {len(shown)} of {len(values)} units (red: +, blue: -, each by its own scale)", fontsize=10
-    )
+    figure = _figure(max(0.95 * across, 5.2), 0.4 + 1.1 * down)
+    units = str(len(shown)) if len(shown) == len(values) else f"{len(shown)} of {len(values)}"
+    figure.suptitle(f"Weights of {units} units (red: +, blue: -, each by its own scale)", fontsize=11)
     cells = figure.subplots(down, across, squeeze=False).reshape(-1)
     for number, (axes, row) in enumerate(zip(cells, shown)):
         bound = float(np.abs(row).max()) or 1.0
         axes.imshow(row.reshape(shape), cmap="RdBu_r", vmin=-bound, vmax=bound)
         axes.set(xticks=[], yticks=[])
-        axes.set_title(str(number), fontsize=7, pad=2)
+        axes.set_title(str(number), fontsize=9, pad=2)
     for axes in cells[len(shown) :]:
         axes.set_axis_off()
     _write(figure, path)

@@ -14,7 +14,7 @@ from ..tensor import Tensor
 from .scene import fused
 from .trace import OTHER, Edge, Trace, TraceNode, short_name, trace
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "explain", "line_text"]
 HINT = "?: not kept; run forward and backward within `with tt.inspect():`"
 HEADS = ("node", "gate", "value", "upstream", "input", "local", "downstream", "stored by forward", "line")
 SHOWN = 6  # elements of an array that are written out

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytensor.viz.draw import svg
+from tinytensor.viz.explain import line_text
 from tinytensor.viz.scene import Scene, fused, numbers, title_of
-from tinytensor.viz.trace import Summary, Trace, TraceNode
+from tinytensor.viz.trace import Edge, Summary, Trace, TraceNode
 
 __all__ = ["page"]
 
@@ -50,6 +51,7 @@ def _node(node: TraceNode, trace: Trace, uses: list[NDArray[Any] | None]) -> dic
             upstream = " + ".join(f"({p})" if p.startswith("-") else p for p in parts) + f" = {upstream}"
         else:
             upstream += f"\nsum over {len(uses)} uses"
+    constants = {e.source for e in node.inputs if trace.nodes[e.source].kind == "constant"}
     also = fused(node.op) if node.kind == "op" else None
     about = [f"fused: {also}"] if also else []
     about += [node.gate] if node.gate else []
@@ -60,19 +62,23 @@ def _node(node: TraceNode, trace: Trace, uses: list[NDArray[Any] | None]) -> dic
         "title": _title(node),
         "kind": f"{node.kind}, {'×'.join(map(str, node.shape)) or 'one number'}, {node.dtype}",
         "about": about,
-        "line": node.line or "",
+        "line": line_text(node.line),
         "value": _text(node.value, summary),
-        "upstream": upstream,
+        "upstream": None if node.kind == "constant" else upstream,
         "inputs": [
             {
                 "name": _title(trace.nodes[edge.source]),
                 "value": _of(trace.nodes[edge.source]),
-                "local": edge.local if isinstance(edge.local, str) else _text(edge.local, None),
-                "downstream": _text(edge.downstream, None),
+                "local": None if edge.source in constants else _local(edge),
+                "downstream": None if edge.source in constants else _text(edge.downstream, None),
             }
             for edge in sorted(node.inputs, key=lambda e: e.place)
         ],
     }
+
+
+def _local(edge: Edge) -> str:
+    return edge.local if isinstance(edge.local, str) else _text(edge.local, None)
 
 
 def _title(node: TraceNode) -> str:
@@ -108,7 +114,7 @@ header,#bar,#panel{padding:8px 14px;font:14px/1.45 system-ui,sans-serif}
 header{display:flex;gap:16px;align-items:baseline;flex-wrap:wrap;border-bottom:1px solid var(--wire)}
 h1{font-size:16px;margin:0}header p{margin:0;color:var(--faint)}
 kbd{font:12px ui-monospace,monospace;border:1px solid var(--wire);border-radius:3px;padding:0 4px}
-#stage{flex:1 1 0;min-height:80px;overflow:auto}#stage svg{display:block;margin:auto}
+#stage{flex:1 1 0;min-height:80px;overflow:auto;display:flex}#stage svg{display:block;margin:auto;flex:none}
 #bar{display:flex;gap:6px;align-items:center;border-top:1px solid var(--wire);border-bottom:1px solid var(--wire)}
 #bar input{flex:1;min-width:60px}#bar output{min-width:15em;text-align:right;font-variant-numeric:tabular-nums}
 button{font:inherit;min-width:38px;padding:3px 8px}#play{min-width:66px}
@@ -141,7 +147,7 @@ table{border-collapse:collapse}th,td{text-align:left;vertical-align:top;padding:
 </div>
 <section id="panel" aria-live="polite" aria-label="the node of this step">
 <h2 id="what"></h2><p id="kind"></p><p id="about"></p><p id="line"></p>
-<dl><dt>value</dt><dd id="value" class="v"></dd><dt>upstream gradient</dt><dd id="upstream" class="g"></dd></dl>
+<dl><dt>value</dt><dd id="value" class="v"></dd><dt id="which"></dt><dd id="upstream" class="g"></dd></dl>
 <table id="inputs"><thead><tr><th>input</th><th>its value</th><th>local gradient</th><th>downstream = upstream × local</th></tr></thead>
 <tbody id="rows"></tbody></table>
 </section>
@@ -190,22 +196,25 @@ function show(k) {
   if (step >= 0) mark(step, false);
   step = k;
   mark(k, true);
-  const [index, back] = steps[k], node = nodes[index], later = "comes in the backward pass", none = "not kept";
+  const [index, back] = steps[k], node = nodes[index];
+  const kept = text => text === null ? "none: a constant" : text || "not kept";
+  const gradient = text => back || text === null ? kept(text) : "comes in the backward pass";
   at("what").textContent = (back ? "Backward: " : "Forward: ") + node.title;
   at("kind").textContent = node.kind;
   at("about").textContent = node.about.join("; ");
   at("line").textContent = node.line;
-  at("value").textContent = node.value || none;
-  at("upstream").textContent = back ? node.upstream || none : later;
+  at("value").textContent = kept(node.value);
+  at("which").textContent = node.inputs.length ? "upstream gradient" : "gradient";
+  at("upstream").textContent = gradient(node.upstream);
   at("inputs").hidden = !node.inputs.length;
   const rows = at("rows");
   rows.textContent = "";
   for (const input of node.inputs) {
     const row = rows.insertRow();
     cell(row, input.name);
-    cell(row, input.value || none, "v");
-    cell(row, input.local || none);
-    cell(row, back ? input.downstream || none : later, "g");
+    cell(row, kept(input.value), "v");
+    cell(row, kept(input.local));
+    cell(row, gradient(input.downstream), "g");
   }
   const place = back ? `backward ${k - forward + 1} of ${steps.length - forward}` : `forward ${k + 1} of ${forward}`;
   at("where").textContent = place;

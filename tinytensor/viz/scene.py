@@ -91,7 +91,7 @@ class Scene:
 
 
 def numbers(array: NDArray[Any]) -> list[str]:
-    """Up to 16 elements as lines of text: a number, a vector in fours, or a line for each row of a matrix."""
+    """Up to 16 elements as lines of text: a number, a vector in fours, or a line for each row of a matrix, its columns aligned."""
 
     def one(x: Any, digits: int) -> str:
         return str(x) if isinstance(x, bool | int) else f"{x:.{digits}g}"
@@ -101,6 +101,9 @@ def numbers(array: NDArray[Any]) -> list[str]:
         return ["[" * array.ndim + text + "]" * array.ndim]
     columns = array.shape[-1] if array.ndim > 1 and 0 < array.shape[-1] <= 4 else 4
     flat = [one(x.item(), 3) for x in array.reshape(-1)]
+    if array.ndim > 1 and columns == array.shape[-1]:  # the columns of a matrix stand below each other
+        widths = [max(map(len, flat[j::columns]), default=0) for j in range(columns)]
+        flat = [text.rjust(widths[i % columns]) for i, text in enumerate(flat)]
     lines = [", ".join(flat[i : i + columns]) for i in range(0, len(flat), columns)] or [""]
     if array.ndim > 1 and columns == array.shape[-1]:
         return [f"[{line}]" for line in lines]

@@ -100,8 +100,9 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
 
     Nothing is freed and no .grad changes. gradient: the upstream gradient where backward has not run; without it, a root of more
     than one element gives no gradients. Names are those of `tt.name`, paths of parameters in modules, and variables of the
-    caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it. The module of an op is known within `tt.inspect()`; without, only that of
-    an op of nn with parameters, and of what is written in the forward of a module that there is once.
+    caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it.
+    The module of an op is known within `tt.inspect()`; without, only that of an op of nn with parameters, and of what is written
+    in the forward of a module that there is once.
     RuntimeError where root does not require grad, or gradient has another shape.
     """
     if not isinstance(root, Tensor) or not root._requires:
