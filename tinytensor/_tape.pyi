@@ -15,6 +15,7 @@ A = npt.NDArray[Any]
 
 HOOK_GRADIENT: int
 HOOK_RETAIN: int
+HOOK_AFTER: int
 
 class Freed: ...
 

@@ -127,9 +127,13 @@ def test_graphs_say_what_backward_gives(graph: Any) -> None:
     y.backward()
     assert first is None
     np.testing.assert_allclose(x.grad.numpy(), 2 * once, rtol=1e-14)  # explaining added nothing, and freed nothing
-    for t in (kept, trace(y)) if graph in HOOKED else (before, kept, trace(y)):  # hooks run in backward alone
+    again = trace(y)
+    for t in (kept, again) if graph in HOOKED else (before, kept, again):  # hooks run in backward alone
         (leaf,) = [n for n in t.nodes if n.kind == "leaf"]
-        assert leaf.grad.tobytes() == once.tobytes()
+        if leaf.grad is None:  # only a Function or a hook knew the numbers, and .grad has those of two backwards
+            assert t is again
+        else:
+            assert leaf.grad.tobytes() == once.tobytes()
         assert same_products(t) >= 3
 
 

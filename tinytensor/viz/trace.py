@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _kernels
-from .._tape import Node, close_again, kept_names, noted, number_of, open_again, try_rule, walk_of
+from .._tape import HOOK_AFTER, Node, close_again, kept_names, noted, number_of, open_again, try_rule, walk_of
 from ..anomaly import modules_of, path_of
 from ..function import _rule as function_rule
 from ..naming import name_of, named_leaves
@@ -386,7 +386,7 @@ class _Builder:
             checkpointed = None
         try:
             downs = noted(node)[4] if ran else None
-            if downs is None and not (ran and node.hooks):
+            if downs is None and not (ran and any(kind == HOOK_AFTER for kind, *_ in node.hooks or ())):
                 downs = self.by_rule(n, node)
             jacobians = _jacobians(node, n.shape)
             known = {name: v for name, _, v, _, _ in kept_names(node) if not isinstance(v, np.ndarray)}
