@@ -193,6 +193,24 @@ def test_retain_graph_and_another_loss() -> None:
     assert named(trace(two), "x").grad.item() == 21  # of this loss, not what .grad has gathered
 
 
+def test_a_gradient_of_several_backwards_is_not_taken_for_one() -> None:
+    w = tt.randn(20, 20, requires_grad=True)
+
+    def step() -> tt.Tensor:
+        loss = (tt.tanh(w @ w) * 2).sum()
+        loss.backward()
+        return loss
+
+    one = step()
+    assert named(trace(one), "w").grad.tobytes() == w.grad.numpy().tobytes()
+    two = step()  # adds
+    assert named(trace(one), "w").grad is None
+    assert named(trace(two), "w").grad is None
+    w.grad = None
+    two = step()
+    assert named(trace(two), "w").grad.tobytes() == w.grad.numpy().tobytes()
+
+
 def test_the_gradient_that_backward_was_given() -> None:
     x = leaf(1.0, 2.0)
     y = x * x
