@@ -277,8 +277,14 @@ def test_it_is_one_of_the_public_names():
 
 def test_wrong_arguments():
     model = network(20, [64])
-    with pytest.raises(TypeError, match="model must be a Module"):
+    with pytest.raises(TypeError, match="model must be a Module or a function"):
+        diagnose(None, blobs(0, 20))
+    with pytest.raises(ValueError, match="needs parameters="):
         diagnose(lambda x: x, blobs(0, 20))
+    with pytest.raises(TypeError, match="parameters must be Tensors that no op made, got double"):
+        diagnose(lambda x: x, blobs(0, 20), parameters={"double": tt.ones(3, requires_grad=True) * 2})
+    with pytest.raises(TypeError, match="history must be a History"):
+        diagnose(model, blobs(0, 20), history=[])
     with pytest.raises(TypeError, match="optimizer must be an Optimizer"):
         diagnose(model, blobs(0, 20), optimizer="sgd")
     with pytest.raises(TypeError, match=r"expected batches \(inputs, targets\)"):

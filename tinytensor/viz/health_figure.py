@@ -10,7 +10,8 @@ import numpy as np
 from tinytensor.viz.plots import _figure, _write
 
 if TYPE_CHECKING:
-    from tinytensor.viz.health import Diagnosis, LayerHealth
+    from tinytensor.viz.health import Diagnosis
+    from tinytensor.viz.observed import LayerHealth
 
 __all__ = ["plot_diagnosis"]
 
