@@ -17,7 +17,7 @@ from tinytensor.train.evaluation import Loss, classes, resolve_loss
 from tinytensor.train.history import History
 from tinytensor.viz.dependence import depends
 
-__all__ = ["decay_holds", "has_stalled", "overfits", "unexplained"]
+__all__ = ["decay_holds", "guessing", "has_stalled", "overfits", "unexplained"]
 
 _MATERIAL = 0.1  # of the loss of guessing: what is less is worth no larger network (R^2 over 0.9, for squares)
 _WORSE = (
@@ -29,21 +29,22 @@ _PACE = 0.05  # fall of the loss from quarter to quarter: at less, halving it ta
 _LOUDER = (1.5, 2.0, 4.0)  # times the weights
 
 
-def overfits(history: History) -> str | None:
-    """The numbers, where the validation loss has been rising in each of the last three epochs' comparison with its least, while the training
-    loss fell: over 5 % above the least, and over a tenth of what was gained until then lost again. None: it is not so, or not known, or
-    early stopping has ended the training."""
+def overfits(history: History, guess: float | None) -> str | None:
+    """The numbers, where in each of the last three epochs the validation loss is over 5 % above its least, while the training loss fell, and the
+    two lie further apart than a tenth of guessing's loss (None: of the first epoch's). None: it is not so, or not known, or early
+    stopping has ended the training."""
     known = [row for row in history.rows if _number(row, "val_loss") and _number(row, "train_loss")]
-    if len(known) <= _IN_A_ROW or (history.stopped or "").find("has not improved") >= 0:
+    if len(known) <= _IN_A_ROW or "has not improved" in (history.stopped or ""):
         return None
     validation = [float(row["val_loss"] or 0) for row in known]
     training = [float(row["train_loss"] or 0) for row in known]
     best = int(np.argmin(validation))
-    least, last = validation[best], min(validation[-_IN_A_ROW:])
-    gained = max(validation[0], training[0]) - least
+    least = validation[best]
     if best >= len(known) - _IN_A_ROW or training[-1] >= training[best]:
         return None
-    if last <= least + _WORSE * abs(least) or last <= least + _MATERIAL * gained:
+    if min(validation[-_IN_A_ROW:]) <= least + _WORSE * abs(least):
+        return None
+    if validation[-1] - training[-1] <= _MATERIAL * (max(validation[0], training[0]) if guess is None else guess):
         return None
     return (
         f"since epoch {known[best]['epoch']} the validation loss rose from {least:.3g} to {validation[-1]:.3g}, "
@@ -65,29 +66,36 @@ def _number(row: dict[str, Any], name: str) -> bool:
     return row.get(name) is not None and math.isfinite(row[name])
 
 
-def unexplained(inputs: Any, outputs: Any, targets: Any, loss: float, function: Loss) -> float | None:
-    """The loss of the best constant answer, where `loss` is over a tenth of it and what the outputs leave of the targets still depends on
-    the inputs, so that more could be learned; else None. For mean cross-entropy of classes and for mean squares."""
-    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor) or not isinstance(inputs, Tensor):
+def guessing(outputs: Any, targets: Any, function: Loss) -> float | None:
+    """What the best constant answer costs on these targets: for mean cross-entropy of classes and for mean squares; else None."""
+    known = _residuals(outputs, targets, function)
+    return None if known is None else known[1]
+
+
+def unexplained(inputs: Any, outputs: Any, targets: Any, loss: float, function: Loss) -> bool:
+    """Whether `loss` is over a tenth of guessing's, and what the outputs leave of the targets still depends on the inputs: more could be learned."""
+    known = _residuals(outputs, targets, function)
+    if known is None or not isinstance(inputs, Tensor) or inputs.dtype.name not in ("float32", "float64", "uint8"):
+        return False
+    left, guess = known
+    return loss > _MATERIAL * guess and bool(depends(inputs.detach().numpy(), left))
+
+
+def _residuals(outputs: Any, targets: Any, function: Loss) -> tuple[NDArray[Any], float] | None:
+    """Targets less what the outputs say, (N, ...), and the loss of the best constant answer."""
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         return None
     scores, own = outputs.detach().numpy().astype(np.float64), targets.detach().numpy()
-    left: NDArray[Any]
     if classes(outputs, targets) and _is_mean(function, "cross_entropy", nn.CrossEntropyLoss):
         if own.min() < 0 or own.max() >= scores.shape[1]:
             return None
         shares = np.exp(scores - scores.max(1, keepdims=True))
         wanted = np.eye(scores.shape[1])[own]
-        left = wanted - shares / shares.sum(1, keepdims=True)
-        frequency = wanted.mean(0)
-        guess = -math.fsum(p * math.log(p) for p in frequency if p > 0)
-    elif scores.shape == own.shape and _is_mean(function, "mse", nn.MSELoss):
-        left = own - scores
-        guess = float(np.mean(np.square(own - own.mean(0))))
-    else:
-        return None
-    if loss <= _MATERIAL * guess or inputs.dtype.name not in ("float32", "float64", "uint8"):
-        return None
-    return guess if depends(inputs.detach().numpy(), left.reshape(len(left), -1)) else None
+        entropy = -math.fsum(p * math.log(p) for p in wanted.mean(0).tolist() if p > 0)
+        return wanted - shares / shares.sum(1, keepdims=True), entropy
+    if scores.shape == own.shape and own.ndim and _is_mean(function, "mse", nn.MSELoss):
+        return (own - scores).reshape(len(own), -1), float(np.mean(np.square(own - own.mean(0))))
+    return None
 
 
 def _is_mean(function: Loss, name: str, kind: type[Any]) -> bool:
@@ -104,8 +112,8 @@ def decay_holds(optimizer: optim.Optimizer | None, loss: float, guess: float, ag
     weights = [p for g in groups for p in g["params"] if p.dim() > 1 and p.grad is not None]
     if optimizer is None or not weights:
         return None
-    grown, kept = _growth(optimizer, weights, False), _growth(optimizer, weights, True)
-    if grown - kept < 0.5 * grown:
+    grown, pulled = _growth(optimizer, weights)
+    if pulled < 0.5 * grown:
         return None
     strength = max(float(g["weight_decay"]) for g in groups)
     before = [p._data for p in weights]
@@ -132,17 +140,25 @@ def decay_holds(optimizer: optim.Optimizer | None, loss: float, guess: float, ag
     return None
 
 
-def _growth(optimizer: optim.Optimizer, weights: list[Tensor], decay: bool) -> float:
-    """By how much the optimizer's next update, with or without decay, lengthens the weights (times their length)."""
+def _growth(optimizer: optim.Optimizer, weights: list[Tensor]) -> tuple[float, float]:
+    """By how much the data and by how much decay lengthen the weights in the next update (times their length, and up to a common factor)."""
+    lengths = [float(np.square(p.detach().numpy(), dtype=np.float64).sum()) for p in weights]
+    held = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    decays = [float(held[id(p)]["weight_decay"]) for p in weights]
+    pull = math.fsum(decay * length for decay, length in zip(decays, lengths))
+    if not (isinstance(optimizer, optim.Lion) or any(held[id(p)].get("decoupled_weight_decay") for p in weights)):
+        return -math.fsum(
+            float(np.vdot(p.grad.numpy(), p.detach().numpy())) for p in weights if p.grad is not None
+        ), pull
     memo: dict[int, Any] = {}
     twin = copy.deepcopy(optimizer, memo)
     for group in twin.param_groups:
-        group["weight_decay"] = group.get("weight_decay", 0.0) if decay else 0.0
-    twins = [memo[id(p)] for p in weights]
-    for own, p in zip(twins, weights):
-        own.grad = p.grad
+        group["weight_decay"] = 0.0
+    for p in weights:
+        memo[id(p)].grad = p.grad
     twin.step()
-    return math.fsum(
-        float(np.vdot(own.detach().numpy().astype(np.float64) - p.detach().numpy(), p.detach().numpy()))
-        for own, p in zip(twins, weights)
+    moved = (
+        (memo[id(p)].detach().numpy().astype(np.float64) - p.detach().numpy(), p.detach().numpy()) for p in weights
     )
+    rate = float(held[id(weights[0])]["lr"])
+    return math.fsum(float(np.vdot(step, old)) for step, old in moved), rate * pull

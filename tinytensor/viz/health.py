@@ -26,7 +26,7 @@ from tinytensor.train.evaluation import Loss, classes, resolve_loss, scalar
 from tinytensor.train.history import History
 from tinytensor.train.sources import dataset_of, pair, unpack
 from tinytensor.viz.dependence import PERMUTATIONS, depends
-from tinytensor.viz.fitting import decay_holds, has_stalled, overfits, unexplained
+from tinytensor.viz.fitting import decay_holds, guessing, has_stalled, overfits, unexplained
 from tinytensor.viz.observed import LayerHealth, Observed, lost_by_the_draw
 from tinytensor.viz.trace import _names
 
@@ -189,12 +189,14 @@ def diagnose(
     - learning_rate_too_large: the optimizer's next update is over 0.1 of the weights, 100 times the healthy 1e-3; or over 1e-2, and of the descent that the gradient promises for the very
       batch that it is made for less than a quarter comes (Nocedal and Wright's bound; on a parabola, more than 1.5 times the best step).
       learning_rate_too_small: it is under 1e-6 of them, while the loss is over half of chance. Not for LBFGS.
-    - overfitting: in the last three epochs of the history the validation loss is over 5 % above its least (Prechelt 1998: GL_5 and UP_3), and over a
-      tenth of what had been gained is lost again, while the training loss fell. Not where early stopping has ended the training.
+    - overfitting: in the last three epochs of the history the validation loss is over 5 % above its least (Prechelt 1998: GL_5 and UP_3), while the
+      training loss fell and lies below it by over a tenth of guessing's. Not where early stopping has ended the training.
     - underfitting: over the last quarter of 8 or more epochs the training loss fell by less than 5 %, it is over a tenth of guessing's, and what the
       network leaves of the targets still depends on the inputs (`viz.depends`), so it is no noise. For cross-entropy and mean squares, where
-      nothing else is found that would explain it. weight_decay_too_strong: the same, and decay takes off at least half of what the data let the
-      weights grow by, and larger weights would lower the loss by a tenth of guessing's, or weights are under a tenth of what they start with.
+      nothing else is found that would explain it.
+    - weight_decay_too_strong: the same, and decay takes off at least half of what the data let the weights grow by, and larger weights would
+      lower the loss by a tenth of guessing's, or weights are under a tenth of what they start with. Units and gradients that die of it are no
+      findings of their own.
 
     Raises TypeError for a model, batch, parameters or optimizer that is none, ValueError for a loss that is no scalar or no parameters.
     """
@@ -233,27 +235,28 @@ def diagnose(
                 for more, _, size in (unpack(b, "diagnose") for b in source.epoch()):
                     seen.watch(more)
                     known.counted += size
-            _look_at_units(known, seen, list(named), inputs, data is not None)
-            _look_at_gradients(known)
 
             def again() -> float:
                 return float(function(model(*inputs), targets).item())
 
-            slow: str | None = None
-            if history is not None and has_stalled(history):
-                guess = unexplained(inputs[0], outputs, targets, known.loss, function)
-                if guess is not None:
-                    slow = decay_holds(optimizer, known.loss, guess, again)
-                    if slow is not None:
-                        known.findings.append(_finding("weight_decay_too_strong", "", slow))
+            guess = None if history is None else guessing(outputs, targets, function)
+            slow = (
+                history is not None
+                and has_stalled(history)
+                and unexplained(inputs[0], outputs, targets, known.loss, function)
+            )
+            held = decay_holds(optimizer, known.loss, guess, again) if slow and guess is not None else None
+            _look_at_units(known, seen, list(named), inputs, data is not None, held is None)
+            if held is not None:
+                known.findings.append(_finding("weight_decay_too_strong", "", held))
             else:
-                guess = None
+                _look_at_gradients(known)
             if optimizer is not None and not isinstance(optimizer, optim.LBFGS):
                 _look_at_update(known, seen, named, optimizer, again)
-            if guess is not None and not set(known.names) - {"class_imbalance"}:
+            if slow and guess is not None and not set(known.names) - {"class_imbalance"}:
                 detail = f"the training loss no longer falls, the batch's is {known.loss:.3g} (guessing: {guess:.3g}), and its errors depend on the inputs"
                 known.findings.append(_finding("underfitting", "", detail))
-            if history is not None and (rise := overfits(history)) is not None:
+            if history is not None and (rise := overfits(history, guess)) is not None:
                 known.findings.append(_finding("overfitting", "", rise))
     finally:
         default_generator.set_state(state)
@@ -372,7 +375,9 @@ def _look_at_labels(known: Diagnosis, inputs: tuple[Any, ...], outputs: Any, tar
             known.findings.append(_finding("loss_above_chance", "", detail))
 
 
-def _look_at_units(known: Diagnosis, seen: Observed, names: list[str], inputs: tuple[Any, ...], whole: bool) -> None:
+def _look_at_units(
+    known: Diagnosis, seen: Observed, names: list[str], inputs: tuple[Any, ...], whole: bool, judge: bool
+) -> None:
     suspects = {}
     for place, lost in seen.lost().items():
         layer = known.layers[place]
@@ -380,7 +385,7 @@ def _look_at_units(known: Diagnosis, seen: Observed, names: list[str], inputs: t
             layer.dead = lost
         else:
             layer.saturated = lost
-        if lost > _LOST * layer.units and (whole or known.counted >= _SEEN):
+        if judge and lost > _LOST * layer.units and (whole or known.counted >= _SEEN):
             suspects[place] = lost
     excused = lost_by_the_draw(seen.model, names, inputs, suspects) if suspects else set()
     for place, lost in suspects.items():
