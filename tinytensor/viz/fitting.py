@@ -15,7 +15,7 @@ from tinytensor.tape import no_grad
 from tinytensor.tensor import Tensor
 from tinytensor.train.evaluation import Loss, classes, resolve_loss
 from tinytensor.train.history import History
-from tinytensor.viz.dependence import depends
+from tinytensor.viz.dependence import depends, shared
 
 __all__ = ["decay_holds", "guessing", "has_stalled", "overfits", "unexplained"]
 
@@ -26,7 +26,7 @@ _WORSE = (
 _IN_A_ROW = 3  # his UP_3: a rise that lasts, and no noise of one epoch
 _QUARTERS = 8  # epochs: two for each quarter of the run
 _PACE = 0.05  # fall of the loss from quarter to quarter: at less, halving it takes over 14 quarters, three and a half such trainings
-_LOUDER = (1.5, 2.0, 4.0)  # times the weights
+_LOUDER = (1.5, 2.0, 4.0, 7.0, 10.0)  # times the weights: up to where _MATERIAL of what they start with tells by itself
 
 
 def overfits(history: History, guess: float | None) -> str | None:
@@ -73,12 +73,14 @@ def guessing(outputs: Any, targets: Any, function: Loss) -> float | None:
 
 
 def unexplained(inputs: Any, outputs: Any, targets: Any, loss: float, function: Loss) -> bool:
-    """Whether `loss` is over a tenth of guessing's, and what the outputs leave of the targets still depends on the inputs: more could be learned."""
+    """Whether `loss` is over a tenth of guessing's, and what the outputs leave of the targets still depends on the inputs, of
+    which neighbours share over a tenth: more could be learned."""
     known = _residuals(outputs, targets, function)
     if known is None or not isinstance(inputs, Tensor) or inputs.dtype.name not in ("float32", "float64", "uint8"):
         return False
     left, guess = known
-    return loss > _MATERIAL * guess and bool(depends(inputs.detach().numpy(), left))
+    x = inputs.detach().numpy()
+    return loss > _MATERIAL * guess and (shared(x, left) or 0.0) > _MATERIAL and bool(depends(x, left))
 
 
 def _residuals(outputs: Any, targets: Any, function: Loss) -> tuple[NDArray[Any], float] | None:

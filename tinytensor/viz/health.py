@@ -182,7 +182,7 @@ def diagnose(
     - loss_above_chance: cross-entropy over log(classes) + 1, where scores of variance 2 would be.
     - dead_units, saturated_units: over 5 % of a layer's units give nothing, or no gradient, for all of `data`, or for all of 300 or more samples
       (so, with 95 % confidence, for over 99 % of all samples: the rule of three); and more of them than in any of 99 networks with freshly drawn
-      weights, on inputs centred and scaled: in two dimensions many a default network loses a tenth of its ReLUs by the draw, which harms none.
+      weights, on inputs centred and not narrower than [-1, 1], by over 5 % too: in two dimensions a default network loses a tenth of its ReLUs by the draw, harmlessly.
       Without modules nothing can be drawn, and 5 % is all that is asked.
     - vanishing_gradient, exploding_gradient: between two layers, gradient over weight differs by more than 1e4, so that no learning rate
       brings both near the healthy 1e-3. Named is the first layer that is so far behind, or the one with the largest.
@@ -192,11 +192,11 @@ def diagnose(
     - overfitting: in the last three epochs of the history the validation loss is over 5 % above its least (Prechelt 1998: GL_5 and UP_3), while the
       training loss fell and lies below it by over a tenth of guessing's. Not where early stopping has ended the training.
     - underfitting: over the last quarter of 8 or more epochs the training loss fell by less than 5 %, it is over a tenth of guessing's, and what the
-      network leaves of the targets still depends on the inputs (`viz.depends`), so it is no noise. For cross-entropy and mean squares, where
+      network leaves of the targets still depends on the inputs (`viz.depends`, and neighbours share over a tenth of it), so it is no noise. For cross-entropy and mean squares, where
       nothing else is found that would explain it.
     - weight_decay_too_strong: the same, and decay takes off at least half of what the data let the weights grow by, and larger weights would
-      lower the loss by a tenth of guessing's, or weights are under a tenth of what they start with. Units and gradients that die of it are no
-      findings of their own.
+      lower the loss by a tenth of guessing's, or weights are under a tenth of what they start with. Units and gradients that die of it, and
+      updates that are its own, are no findings beside it.
 
     Raises TypeError for a model, batch, parameters or optimizer that is none, ValueError for a loss that is no scalar or no parameters.
     """
@@ -252,7 +252,7 @@ def diagnose(
             else:
                 _look_at_gradients(known)
             if optimizer is not None and not isinstance(optimizer, optim.LBFGS):
-                _look_at_update(known, seen, named, optimizer, again)
+                _look_at_update(known, seen, named, optimizer, again, held is None)
             if slow and guess is not None and not set(known.names) - {"class_imbalance"}:
                 detail = f"the training loss no longer falls, the batch's is {known.loss:.3g} (guessing: {guess:.3g}), and its errors depend on the inputs"
                 known.findings.append(_finding("underfitting", "", detail))
@@ -387,7 +387,8 @@ def _look_at_units(
             layer.saturated = lost
         if judge and lost > _LOST * layer.units and (whole or known.counted >= _SEEN):
             suspects[place] = lost
-    excused = lost_by_the_draw(seen.model, names, inputs, suspects) if suspects else set()
+    least = {place: math.ceil(lost - _LOST * known.layers[place].units) for place, lost in suspects.items()}
+    excused = lost_by_the_draw(seen.model, names, inputs, least) if suspects else set()
     for place, lost in suspects.items():
         if place not in excused:
             layer, dies = known.layers[place], place in seen.rectifies
@@ -415,7 +416,12 @@ def _look_at_gradients(known: Diagnosis) -> None:
 
 
 def _look_at_update(
-    known: Diagnosis, seen: Observed, named: Mapping[str, Tensor], optimizer: optim.Optimizer, loss: Callable[[], float]
+    known: Diagnosis,
+    seen: Observed,
+    named: Mapping[str, Tensor],
+    optimizer: optim.Optimizer,
+    loss: Callable[[], float],
+    judge: bool,
 ) -> None:
     before: dict[Tensor, NDArray[Any]] = {p: p.detach().numpy().copy() for p in named.values() if p.grad is not None}
     optimizer.step()
@@ -426,7 +432,7 @@ def _look_at_update(
     with no_grad():
         known.loss_after = loss()
     size = _norm(list(before.values()))
-    if not size:
+    if not size or not judge:
         return
     known.update_ratio = ratio = _norm(list(moved.values())) / size
     slope = math.fsum(float(np.vdot(p.grad.numpy(), step)) for p, step in moved.items() if p.grad is not None)

@@ -282,7 +282,7 @@ def _source(node: Node, produced: Mapping[Node, str]) -> str:
 def lost_by_the_draw(model: Any, named: Sequence[str], inputs: tuple[Any, ...], counts: Mapping[int, int]) -> set[int]:
     """Which of the counts of lost units (by place) the draw of the weights explains: one of `REDRAWS` fresh draws loses as many or more.
 
-    The inputs are centred and scaled for it, so that a network that loses units because they are not is not excused. Without a
+    The inputs are centred for it, and scaled up where they are narrow, so that a network that loses units because they are not is not excused. Without a
     `reset_parameters` for all weights nothing can be drawn, and nothing is explained. Draws from the default generator.
     """
     if not isinstance(model, Module):
@@ -308,10 +308,10 @@ def lost_by_the_draw(model: Any, named: Sequence[str], inputs: tuple[Any, ...], 
 
 
 def _standard(x: Any) -> Any:
-    """Float inputs with mean 0 and variance 1 of each feature, or of each channel of images; others as they are."""
+    """Float inputs with mean 0 of each feature (of each channel of images), narrow ones as wide as evenly spread numbers from -1 to 1."""
     if not isinstance(x, Tensor) or x.dtype.kind != "f" or x.dim() < 2:
         return x
     values = x.detach().numpy()
     axes = (0, 2, 3) if values.ndim == 4 else 0
-    spread = values.std(axes, keepdims=True)
-    return Tensor((values - values.mean(axes, keepdims=True)) / np.where(spread > 0, spread, 1))
+    spread = values.std(axes, keepdims=True) * math.sqrt(3)
+    return Tensor((values - values.mean(axes, keepdims=True)) / np.where((spread > 0) & (spread < 1), spread, 1))
