@@ -258,7 +258,9 @@ def test_the_table_says_where_what_and_what_to_do():
     with tt.no_grad():
         model[0].bias[:7] = -100.0
     lines = str(diagnose(model, blobs(0, 20))).splitlines()
-    assert lines[0].split() == ["layer", "kind", "mean", "std", "dead", "saturated", "gradient", "update/weight"]
+    assert lines[0].split() == [
+        "layer", "kind", "mean", "std", "dead", "saturated", "gradient", "gradient/weight", "update/weight",
+    ]  # fmt: skip
     assert lines[2].split()[:2] == ["1", "ReLU"] and "7/64" in lines[2]
     assert lines[-1] == f"- dead_units in 1: 7 of 64 units are never positive on 320 samples; {FINDINGS['dead_units']}"
 

@@ -107,11 +107,11 @@ class Diagnosis:
         return list(dict.fromkeys(finding.name for finding in self.findings))
 
     def __str__(self) -> str:
-        head = ["layer", "kind", "mean", "std", "dead", "saturated", "gradient", "update/weight"]
+        head = ["layer", "kind", "mean", "std", "dead", "saturated", "gradient", "gradient/weight", "update/weight"]
         rows = [
             [
                 x.layer or "(all)", x.kind, _short(x.mean), _short(x.std), _share(x.dead, x.units), _share(x.saturated, x.units),
-                _short(x.grad_norm), _short(x.update_ratio),
+                _short(x.grad_norm), _short(x.relative_gradient), _short(x.update_ratio),
             ]
             for x in self.layers
         ]  # fmt: skip
