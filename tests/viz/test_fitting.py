@@ -72,8 +72,13 @@ def test_a_large_network_learns_wrong_labels_by_heart(hidden):
     data, validation = blobs(0, samples=100, noise=0.3)
     found = trained([20, *hidden, 10], data, adam(0.003), 60, validation=validation)
     assert found.names == ["overfitting"]
+
+
+def test_early_stopping_is_the_remedy():
     tt.manual_seed(0)
-    assert trained([20, *hidden, 10], data, adam(0.003), 60, validation=validation, early_stopping=5).findings == []
+    data, validation = blobs(0, samples=100, noise=0.3)
+    found = trained([20, 128, 10], data, adam(0.003), 60, validation=validation, early_stopping=5)
+    assert found.findings == []
 
 
 @pytest.mark.parametrize("kind", [optim.SGD, optim.Adam])

@@ -128,7 +128,8 @@ class Diagnosis:
         if self.class_counts:
             loss += f"; classes: {min(self.class_counts)} to {max(self.class_counts)} samples"
         found = [f"- {finding}" for finding in self.findings] or ["no findings"]
-        return "\n".join([*lines, f"{loss}; {self.samples} samples", *found])
+        counted = f", units counted on {self.counted}" if self.counted != self.samples else ""
+        return "\n".join([*lines, f"{loss}; {self.samples} samples{counted}", *found])
 
     def rows(self) -> list[dict[str, Any]]:
         """The layers as dicts, for a table of one's own (`pandas.DataFrame(d.rows())`): the fields of `LayerHealth` and relative_gradient."""

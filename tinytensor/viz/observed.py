@@ -283,12 +283,14 @@ def lost_by_the_draw(model: Any, named: Sequence[str], inputs: tuple[Any, ...], 
     """Which of the counts of lost units (by place) the draw of the weights explains: one of `REDRAWS` fresh draws loses as many or more.
 
     The inputs are centred for it, and scaled up where they are narrow, so that a network that loses units because they are not is not excused. Without a
-    `reset_parameters` for all weights nothing can be drawn, and nothing is explained. Draws from the default generator.
+    `reset_parameters` for all weights but embeddings nothing can be drawn, and nothing is explained. Draws from the default generator.
     """
     if not isinstance(model, Module):
         return set()
     fresh = copy.deepcopy(model)
-    if any(_trained(m) and not hasattr(m, "reset_parameters") for m in fresh.modules()):
+    if any(
+        _trained(m) and not (hasattr(m, "reset_parameters") or isinstance(m, nn.Embedding)) for m in fresh.modules()
+    ):
         return set()
     inputs = (_standard(inputs[0]), *inputs[1:])
     explained: set[int] = set()
