@@ -77,6 +77,17 @@ def test_a_learning_rate_that_is_too_small():
     assert found.names == ["learning_rate_too_small"]
 
 
+def test_a_learning_rate_that_a_schedule_has_lowered_is_not_too_small():
+    model = network(20, [64])
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, 2)
+    for _ in range(2):
+        optimizer.step()
+        schedule.step()
+    found = diagnose(model, blobs(0, 20), optimizer=optimizer)
+    assert optimizer.param_groups[0]["lr"] < 1e-6 and found.findings == []
+
+
 @pytest.mark.parametrize("width, hidden", SIZES)
 def test_shuffled_labels(width, hidden):
     model = network(width, hidden)

@@ -189,7 +189,7 @@ def diagnose(
       brings both near the healthy 1e-3. Named is the first layer that is so far behind, or the one with the largest.
     - learning_rate_too_large: the optimizer's next update is over 0.1 of the weights, 100 times the healthy 1e-3; or over 1e-2, and of the descent that the gradient promises for the very
       batch that it is made for less than a quarter comes (Nocedal and Wright's bound; on a parabola, more than 1.5 times the best step).
-      learning_rate_too_small: it is under 1e-6 of them, while the loss is over half of chance. Not for LBFGS.
+      learning_rate_too_small: it is under 1e-6 of them, while the loss is over half of chance and no schedule has lowered the rate. Not for LBFGS.
     - overfitting: in the last three epochs of the history the validation loss is over 5 % above its least (Prechelt 1998: GL_5 and UP_3), while the
       training loss fell and lies below it by over a tenth of guessing's. Not where early stopping has ended the training.
     - underfitting: over the last quarter of 8 or more epochs the training loss fell by less than 5 %, it is over a tenth of guessing's, and what the
@@ -445,7 +445,11 @@ def _look_at_update(
             f"{slope:.3g}, it goes from {known.loss:.3g} to {known.loss_after:.3g}"
         )
         known.findings.append(_finding("learning_rate_too_large", "", detail))
-    if ratio < _CRAWL and known.chance is not None and known.loss > known.chance / 2:
+    ends = any(
+        group["lr"] < 0.5 * max(group.get(k, 0.0) for k in ("initial_lr", "max_lr")) for group in optimizer.param_groups
+    )
+    # what a schedule has lowered is small on purpose
+    if ratio < _CRAWL and known.chance is not None and known.loss > known.chance / 2 and not ends:
         detail = f"an update is {ratio:.1e} of the weights; about {_HEALTHY:g} is healthy"
         known.findings.append(_finding("learning_rate_too_small", "", detail))
 
