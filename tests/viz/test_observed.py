@@ -131,6 +131,20 @@ def test_a_network_without_modules(seed):
     assert [layer.layer for layer in left_out.layers] == ["first", "relu(first)", "last"]
 
 
+def test_a_function_that_calls_a_module():
+    model = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+    with tt.no_grad():
+        model[0].bias[:7] = -100.0
+        model[2].bias[:5] = 50.0
+    found = diagnose(lambda x: model(x), blobs(), parameters=dict(model.named_parameters()))
+    assert [layer.layer for layer in found.layers] == [
+        "0.weight", "relu(0.weight)", "2.weight", "tanh(2.weight)", "4.weight",
+    ]  # fmt: skip
+    assert (found.layers[1].dead, found.layers[3].saturated) == (7, 5)
+    same = diagnose(model, blobs())
+    assert [f.detail for f in found.findings] == [f.detail for f in same.findings]
+
+
 def test_an_object_with_parameters_of_its_own():
     class TwoLayer:
         def __init__(self):

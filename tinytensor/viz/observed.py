@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tinytensor import nn
 from tinytensor._tape import Node, kept_names, newest_number, noted, number_of, try_rule
 from tinytensor.nn import Module
+from tinytensor.ops.product import ACTIVATIONS
 from tinytensor.random import manual_seed
 from tinytensor.tape import enable_grad, inspect
 from tinytensor.tensor import Tensor
@@ -93,9 +94,8 @@ class Observed:
         """The network's outputs. The first time `layers` is filled, with the first call of each module; then units are counted on."""
         first = not self._places
         produced: dict[Node, str] = {}
-        made: list[
-            tuple[int, Any, LayerHealth | None, list[Tensor], Any]
-        ] = []  # number, key, health, weights, units that gave something
+        # number of the node, key in _places, health, weights, units that gave something
+        made: list[tuple[int, Any, LayerHealth | None, list[Tensor], Any]] = []
         called: set[Module] = set()
 
         def after(module: Module, args: tuple[Any, ...], output: Any) -> None:
@@ -156,7 +156,8 @@ class Observed:
         seen: dict[str, int] = {}
         titles: dict[str, int] = {}
         for node in nodes:
-            op = node.op.__name__.strip("_")
+            fused = _fused(node)
+            op = fused or node.op.__name__.strip("_")
             rectifier = op == "relu" or (op in ("hardtanh", "clamp", "maximum") and _floor(node) == 0.0)
             if node in modular or not (rectifier or op in _OPS):
                 continue
@@ -164,7 +165,7 @@ class Observed:
             value = _value(node)
             if value is None or value.ndim < 2 or not value.size:
                 continue
-            of = _source(node, produced)
+            of = produced.get(node) or _source(node, produced)
             title = f"{op}({of})" if of else op
             titles[title] = titles.get(title, 0) + 1
             title += f" {titles[title]}" if titles[title] > 1 else ""
@@ -173,7 +174,7 @@ class Observed:
             if rectifier:
                 given = self._any(value > 0), True
             elif op in _STEEPEST:
-                local = (try_rule(node, np.ones(value.shape, value.dtype)) or [None])[0]
+                local = _slope(node, fused, value)
                 if local is not None:
                     given = self._any(local >= _FLAT * _STEEPEST[op]), False
             health = self._measure(title, op, value) if first else None
@@ -246,6 +247,22 @@ def _graph(outputs: Any) -> list[Node]:
 def _value(node: Node) -> NDArray[Any] | None:
     value, same, *_ = noted(node)
     return value if same and isinstance(value, np.ndarray) else None
+
+
+def _fused(node: Node) -> str | None:
+    """The activation that a linear layer ran in its own pass."""
+    if node.op.__name__ != "linear_activation":
+        return None
+    act = next((v for name, _, v, _ in kept_names(node) if name == "act"), None)
+    return next((name for name, known in ACTIVATIONS.items() if known is act), None)
+
+
+def _slope(node: Node, fused: str | None, value: NDArray[Any]) -> NDArray[Any] | None:
+    """The derivative of a squashing activation where it was applied."""
+    if fused is not None:
+        slope: NDArray[Any] = value * (1 - value) if fused == "sigmoid" else 1 - value * value
+        return slope
+    return (try_rule(node, np.ones(value.shape, value.dtype)) or [None])[0]
 
 
 def _user(nodes: Iterable[Node], p: Tensor) -> Node | None:
