@@ -115,7 +115,7 @@ def decay_holds(optimizer: optim.Optimizer | None, loss: float, guess: float, ag
     if optimizer is None or not weights:
         return None
     grown, pulled = _growth(optimizer, weights)
-    if pulled < 0.5 * grown:
+    if pulled < 0.5 * grown:  # where weights no longer change the two are equal
         return None
     strength = max(float(g["weight_decay"]) for g in groups)
     before = [p._data for p in weights]

@@ -183,18 +183,19 @@ def diagnose(
     - loss_above_chance: cross-entropy over log(classes) + 1, where scores of variance 2 would be.
     - dead_units, saturated_units: over 5 % of a layer's units give nothing, or no gradient, for all of `data`, or for all of 300 or more samples
       (so, with 95 % confidence, for over 99 % of all samples: the rule of three); and more of them than in any of 99 networks with freshly drawn
-      weights, on inputs centred and not narrower than [-1, 1], by over 5 % too: in two dimensions a default network loses a tenth of its ReLUs by the draw, harmlessly.
-      Without modules nothing can be drawn, and 5 % is all that is asked.
+      weights, on inputs centred and not narrower than [-1, 1], by over 5 % too: in two dimensions a default network loses a tenth of its ReLUs
+      by the draw, harmlessly. Without modules nothing can be drawn, and 5 % is all that is asked.
     - vanishing_gradient, exploding_gradient: between two layers, gradient over weight differs by more than 1e4, so that no learning rate
       brings both near the healthy 1e-3. Named is the first layer that is so far behind, or the one with the largest.
-    - learning_rate_too_large: the optimizer's next update is over 0.1 of the weights, 100 times the healthy 1e-3; or over 1e-2, and of the descent that the gradient promises for the very
-      batch that it is made for less than a quarter comes (Nocedal and Wright's bound; on a parabola, more than 1.5 times the best step).
+    - learning_rate_too_large: the optimizer's next update is over 0.1 of the weights, 100 times the healthy 1e-3; or over 1e-2, and of the descent
+      that the gradient promises for the very batch that it is made for less than a quarter comes (Nocedal and Wright's bound; on a parabola,
+      more than 1.5 times the best step).
       learning_rate_too_small: it is under 1e-6 of them, while the loss is over half of chance and no schedule has lowered the rate. Not for LBFGS.
     - overfitting: in the last three epochs of the history the validation loss is over 5 % above its least (Prechelt 1998: GL_5 and UP_3), while the
       training loss fell and lies below it by over a tenth of guessing's. Not where early stopping has ended the training.
     - underfitting: over the last quarter of 8 or more epochs the training loss fell by less than 5 %, it is over a tenth of guessing's, and what the
-      network leaves of the targets still depends on the inputs (`viz.depends`, and neighbours share over a tenth of it), so it is no noise. For cross-entropy and mean squares, where
-      nothing else is found that would explain it.
+      network leaves of the targets still depends on the inputs (`viz.depends`, and neighbours share over a tenth of it), so it is no noise.
+      For cross-entropy and mean squares, where nothing else is found that would explain it.
     - weight_decay_too_strong: the same, and decay takes off at least half of what the data let the weights grow by, and larger weights would
       lower the loss by a tenth of guessing's, or weights are under a tenth of what they start with. Units and gradients that die of it, and
       updates that are its own, are no findings beside it.
@@ -279,15 +280,15 @@ def _aside(
         return
     held = [] if optimizer is None else [p for group in optimizer.param_groups for p in group["params"]]
     own = list({id(p): p for p in [*named.values(), *held]}.values())
-    before = [(p._data, p.grad) for p in own]
+    before = [(p._data, p._grad, p._grad_ours) for p in own]
     optimizer, function = copy.deepcopy((optimizer, function), {id(p): p for p in own})
     try:
-        for p, (array, _) in zip(own, before):
-            p._data, p.grad = array.copy(), None
+        for p, (array, _, _) in zip(own, before):
+            p._data, p._grad = array.copy(), None
         yield model, named, optimizer, function
     finally:
-        for p, (array, gradient) in zip(own, before):
-            p._data, p.grad = array, gradient
+        for p, (array, gradient, ours) in zip(own, before):
+            p._data, p._grad, p._grad_ours = array, gradient, ours
 
 
 def _named_parameters(model: Any, optimizer: optim.Optimizer | None, given: Any, frame: Any) -> dict[str, Tensor]:
