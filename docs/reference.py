@@ -41,6 +41,13 @@ MODULES = {  # page: module, and its heading
     "testing": ("tinytensor.testing", "Checks"),
     "sklearn": ("tinytensor.sklearn", "Estimators for scikit-learn"),
 }
+FIRST = {  # the files whose names come first on a module's page; the others follow, the longest first
+    "tinytensor.nn": "module parameter linear containers mlp activation convolution normalization dropout loss",
+    "tinytensor.optim": "sgd adam",
+    "tinytensor.data": "mnist dataset loader",
+    "tinytensor.train": "fit callbacks history evaluation",
+    "tinytensor.viz": "explain draw trace jacobians health checkup plots classifiers activations",
+}
 FAMILIES = {  # page: heading, and the files of tinytensor/ops whose functions it has
     "arithmetic": ("Arithmetic, comparisons, elementary functions", "pointwise elementary bits"),
     "activations": ("Activations", "activation"),
@@ -235,7 +242,10 @@ def sections_of(module: Any) -> list[Section]:
     if len(files) < 3 or module.__name__.endswith("functional"):
         return [("", "", names)]
     found = []
-    for home in sorted(files, key=lambda home: (not home, -len(files[home]))):
+    first = [f"{module.__name__}.{name}" for name in FIRST.get(module.__name__, "").split()]
+    for home in sorted(
+        files, key=lambda home: (not home, first.index(home) if home in first else len(first), -len(files[home]))
+    ):
         doc = inspect.getdoc(importlib.import_module(home)) if home else None
         found.append((titled(doc) if doc else "More", doc or "", files[home]))
     return found
