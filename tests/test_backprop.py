@@ -8,8 +8,6 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,7 +33,7 @@ def matches(line: str, said: str) -> bool:
 
 
 def run(name: str, folder: Path) -> str:
-    """What a program prints; its pictures go into the folder."""
+    """What a program prints, on one thread (the bits are the same); its pictures go into the folder."""
     package = str(Path(tt.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": package, "MPLBACKEND": "Agg", "TINYTENSOR_NUM_THREADS": "1"}
     program = ROOT / "examples" / "backprop" / f"{name}.py"
@@ -45,26 +43,10 @@ def run(name: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, tuple[Path, Future[str]]]]:
-    """The programs that are asked for, two at a time, each on one thread: the bits are the same."""
-    here = [item for item in request.session.items if item.path == Path(__file__)]
-    asked = [item.callspec.params["name"] for item in here if "runs" in getattr(item, "fixturenames", ())]  # type: ignore[attr-defined]
-    folders = {name: tmp_path_factory.mktemp("program") for name in asked}
-    with ThreadPoolExecutor(2) as pool:
-        yield {name: (folder, pool.submit(run, name, folder)) for name, folder in folders.items()}
-        pool.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize("name", PAGES)
-def test_a_program_prints_what_its_page_says_and_makes_its_pictures(
-    name: str, runs: dict[str, tuple[Path, Future[str]]]
-) -> None:
+def test_a_program_prints_what_its_page_says_and_makes_its_pictures(name: str, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "backprop" / f"{name}.md").read_text()
-    folder, done = runs[name]
-    output = done.result()
+    output = run(name, tmp_path)
     printed, said = output.splitlines(), "".join(blocks(page, "text")).splitlines()
     differing = [
         f"line {i + 1}: printed {a!r}, the page says {b!r}"
@@ -73,7 +55,7 @@ def test_a_program_prints_what_its_page_says_and_makes_its_pictures(
     ]
     assert not differing and len(printed) == len(said), (differing, output)
     shown = set(re.findall(r"\]\(pictures/([^)]+)\)", page))
-    made = {path.name: path.stat().st_size for path in (folder / "pictures").iterdir()}
+    made = {path.name: path.stat().st_size for path in (tmp_path / "pictures").iterdir()}
     assert shown and shown == set(made), "the pictures of the page, and those that the program made"
     assert all(size > 200 for size in made.values()), made
 
