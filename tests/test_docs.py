@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import tinytensor as tt
 from tinytensor import cli
 from tinytensor.train import RECIPES
 
@@ -16,7 +19,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 PAGES = [
-    ("autograd.md", 4), ("func.md", 5), ("files.md", 5), ("data.md", 5), ("modules.md", 7), ("sklearn.md", 3), ("training.md", 3)
+    ("autograd.md", 4), ("func.md", 5), ("files.md", 5), ("data.md", 5), ("modules.md", 7), ("sklearn.md", 3), ("training.md", 3),
+    ("see_inside.md", 7), ("start_numpy.md", 3), ("start_pytorch.md", 3),
 ]  # fmt: skip
 
 
@@ -31,15 +35,52 @@ def test_a_page_runs_and_prints_what_it_says(
         pytest.importorskip("sklearn")
     page = DOCS / name
     names: dict[str, Any] = {"__name__": "page"}
-    found = re.findall(r"^```(python|text)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
-    assert sum(kind == "python" for kind, _ in found) >= blocks
-    for kind, text in found:
+    found = list(re.finditer(r"^```(python|text)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE))
+    assert sum(block[1] == "python" for block in found) >= blocks
+    for block in found:
+        kind, text = block.groups()
         if kind == "python":
             assert capsys.readouterr().out == ""  # what was printed before is shown on the page
-            exec(compile(text, str(page), "exec"), names)
+            above = "\n" * block.string.count("\n", 0, block.start(2))  # so that lines have the page's numbers
+            exec(compile(above + text, str(page), "exec"), names)
         else:
             assert capsys.readouterr().out == text
     assert capsys.readouterr().out == ""
+
+
+def outcome(code: str, names: dict[str, Any]) -> str:
+    """What a Python expression gives: its repr, or the error's name."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return repr(eval(code, {"np": np, **names}))
+    except Exception as error:
+        return type(error).__name__
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of a table's rows, those that are code and nothing else without their backticks, else empty."""
+    _, _, table = (DOCS / page).read_text().partition(heading)
+    lines = [line for line in table.partition("\n\n")[0].splitlines() if line.startswith("| `")]
+    return [
+        [re.fullmatch(r" *(?:`([^`]*)`)?.*", cell)[1] or "" for cell in line.strip("|").split(" | ")] for line in lines
+    ]  # type: ignore[index]
+
+
+def test_the_differences_from_numpy_are_true() -> None:
+    table = rows("start_numpy.md", "| NumPy | gives | here | gives | |")
+    assert len(table) >= 10
+    for numpy, gives, here, then, _ in table:
+        assert (outcome(numpy, {}), outcome(here, {"tt": tt})) == (gives, then), (numpy, here)
+
+
+@pytest.mark.parametrize("library", ["tinytensor", "torch"])
+def test_the_differences_from_pytorch_are_true(library: str) -> None:
+    table = rows("start_pytorch.md", "| expression | PyTorch | here | |")
+    assert len(table) >= 10
+    module = tt if library == "tinytensor" else pytest.importorskip("torch")
+    for code, torch, here, _ in table:
+        assert outcome(code, {"torch": module}) == (here if module is tt else torch), code
 
 
 @pytest.mark.parametrize("page", ["training.md", "../README.md"])

@@ -53,9 +53,11 @@ def test_commands_are_those_that_ci_runs():
         "tinytensor train",
         "pip install '.[test]'",
         "pytest",
+        "pip install '.[docs]'",
+        "sphinx-build -W docs site",
         "python bench/run.py",
     ]
-    for command in commands[:4]:
+    for command in commands[:-1]:
         assert any(line.replace("pip install -q", "pip install").startswith(command) for line in lines), command
     assert (ROOT / "bench" / "run.py").is_file()
 
@@ -92,6 +94,8 @@ def test_tree_names_every_source_file_and_nothing_else():
         "tinytensor/*.pyx",
         "tinytensor/*/*.py",
         "bench/*",
+        "docs/*.py",
+        "docs/*.md",
     )
     for pattern in patterns:
         for path in ROOT.glob(pattern):

@@ -166,6 +166,16 @@ def test_quiet_prints_the_last_line_only(capsys, data, out):
     assert lines[0].endswith("s (seed 7)")
 
 
+def test_diagnose_says_what_it_finds_and_changes_nothing(capsys, data, out):
+    assert "no findings" in run(capsys, *small(data, out, "--diagnose", "--no-plots", "--lr", 0.03))[1]
+    arguments = small(data, out, "--no-plots", "--json", "--lr", 3)
+    plain, watched = ([json.loads(line) for line in run(capsys, *arguments, *more)[1]] for more in ([], ["--diagnose"]))
+    found = [event for event in watched if event["event"] == "finding"]
+    assert (found[0]["epoch"], found[0]["name"], found[0]["layer"]) == (1, "learning_rate_too_large", "")
+    assert plain[-1]["weights_sha256"] == watched[-1]["weights_sha256"]
+    assert run(capsys, *small(data, out, "--diagnose", "--no-plots", "--quiet", "--lr", 3))[1][1:] == []
+
+
 def test_holdout_reports_the_holdout_and_leaves_the_test_images(capsys, data, out):
     _, lines, _ = run(capsys, *small(data, out, "--holdout", 30, "--no-plots"))
     found = re.fullmatch(r"epoch 3/3  loss .*  val loss \d\.\d{4}  val accuracy (\S+) %  .*", lines[3])

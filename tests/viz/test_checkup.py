@@ -46,3 +46,19 @@ def test_each_finding_is_reported_once(capsys):
 def test_every_is_a_number_of_epochs():
     with pytest.raises(ValueError, match="whole number of epochs"):
         Diagnose(data(), 0)
+
+
+@pytest.mark.parametrize("patience, names", [(None, ["overfitting"]), (40, [])])
+def test_it_sees_the_history(patience, names):
+    random = np.random.default_rng(0)
+    y = random.integers(0, 10, 300)
+    x = (random.normal(size=(10, 20))[y] + random.normal(size=(300, 20))).astype(np.float32)
+    y[:30] = random.integers(0, 10, 30)
+    reported = []
+    seen = Diagnose((x[:100], y[:100]), 50, report=lambda epoch, finding: reported.append(finding.name))
+    model = nn.MLP([20, 128, 10])
+    fit(
+        model, (x[:100], y[:100]), "cross_entropy", optim.Adam(model.parameters(), lr=0.003), 50, validation=(x[100:], y[100:]),
+        early_stopping=patience, callbacks=[seen], progress=False,
+    )  # fmt: skip
+    assert reported == names

@@ -77,6 +77,17 @@ def test_a_learning_rate_that_is_too_small():
     assert found.names == ["learning_rate_too_small"]
 
 
+def test_a_learning_rate_that_a_schedule_has_lowered_is_not_too_small():
+    model = network(20, [64])
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, 2)
+    for _ in range(2):
+        optimizer.step()
+        schedule.step()
+    found = diagnose(model, blobs(0, 20), optimizer=optimizer)
+    assert optimizer.param_groups[0]["lr"] < 1e-6 and found.findings == []
+
+
 @pytest.mark.parametrize("width, hidden", SIZES)
 def test_shuffled_labels(width, hidden):
     model = network(width, hidden)
@@ -258,7 +269,9 @@ def test_the_table_says_where_what_and_what_to_do():
     with tt.no_grad():
         model[0].bias[:7] = -100.0
     lines = str(diagnose(model, blobs(0, 20))).splitlines()
-    assert lines[0].split() == ["layer", "kind", "mean", "std", "dead", "saturated", "gradient", "update/weight"]
+    assert lines[0].split() == [
+        "layer", "kind", "mean", "std", "dead", "saturated", "gradient", "gradient/weight", "update/weight",
+    ]  # fmt: skip
     assert lines[2].split()[:2] == ["1", "ReLU"] and "7/64" in lines[2]
     assert lines[-1] == f"- dead_units in 1: 7 of 64 units are never positive on 320 samples; {FINDINGS['dead_units']}"
 
@@ -277,8 +290,14 @@ def test_it_is_one_of_the_public_names():
 
 def test_wrong_arguments():
     model = network(20, [64])
-    with pytest.raises(TypeError, match="model must be a Module"):
+    with pytest.raises(TypeError, match="model must be a Module or a function"):
+        diagnose(None, blobs(0, 20))
+    with pytest.raises(ValueError, match="needs parameters="):
         diagnose(lambda x: x, blobs(0, 20))
+    with pytest.raises(TypeError, match="parameters must be Tensors that no op made, got double"):
+        diagnose(lambda x: x, blobs(0, 20), parameters={"double": tt.ones(3, requires_grad=True) * 2})
+    with pytest.raises(TypeError, match="history must be a History"):
+        diagnose(model, blobs(0, 20), history=[])
     with pytest.raises(TypeError, match="optimizer must be an Optimizer"):
         diagnose(model, blobs(0, 20), optimizer="sgd")
     with pytest.raises(TypeError, match=r"expected batches \(inputs, targets\)"):

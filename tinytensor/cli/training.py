@@ -12,13 +12,14 @@ from dataclasses import asdict, fields
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytensor import nn
 from tinytensor.cli.arguments import DOWNLOAD, Parser, add_common, add_options, count, load_here, say
 from tinytensor.cli.using import CHECKPOINT, HISTORY
+from tinytensor.data import DataLoader
 from tinytensor.train.callbacks import Callback
 from tinytensor.train.config import DataConfig, TrainConfig, read_toml, write_toml
 from tinytensor.train.environment import environment
@@ -30,9 +31,14 @@ from tinytensor.train.run import Run
 from tinytensor.train.samples import Samples
 from tinytensor.train.train import TrainingRun, train
 
+if TYPE_CHECKING:
+    from tinytensor.viz.checkup import Diagnose
+    from tinytensor.viz.health import Finding
+
 __all__ = ["add_command"]
 
 _INTERRUPTED = 130
+_WATCHED = 1000  # samples that --diagnose looks at
 _LINES = 30  # about so many epochs get a line; the file has all of them
 _SAVE_EVERY = 10.0  # seconds: how much of a long training a crash may cost
 _CONFIG, _STATE, _CURVES, _DIGITS = "run.toml", "state.safetensors", "curves.png", "digits.png"
@@ -86,6 +92,11 @@ def add_command(commands: Any) -> None:
     run.add_argument("--download", action="store_true", help=DOWNLOAD)
     run.add_argument("--quiet", action="store_true", help="print the last line only")
     run.add_argument("--json", action="store_true", help="print JSON, an object a line, in place of text")
+    run.add_argument(
+        "--diagnose",
+        action="store_true",
+        help="look at the network's health before training and after each epoch, and print what is found",
+    )
     run.add_argument("--no-plots", action="store_true", help="draw no pictures")
     add_common(run)
     trainer.set_defaults(run=_train, parser=trainer)
@@ -165,12 +176,18 @@ def _train(options: Namespace) -> int:
     if missing:
         print(f"note: {'; '.join(missing)}: pip install 'tinytensor[train]'", file=sys.stderr)
     output.start(samples, data, stamp)
+
+    def begin(network: Network) -> None:
+        files.begin(network)
+        if options.diagnose:
+            output.watch(network, samples)
+
     try:
         run = train(
             config,
             samples,
             [files, output],
-            on_network=files.begin,
+            on_network=begin,
             checkpoint=files.state,
             save_every=options.save_every or timedelta(seconds=_SAVE_EVERY),
             resume=options.resume,
@@ -209,6 +226,7 @@ class _Output(Callback):
         self._json, self._quiet = options.json, options.quiet
         self._config = config
         self._said = time.perf_counter()
+        self._checkup: Diagnose | None = None
         self._with_bar = not options.quiet and not options.json
         self._shown = progress_of(stream="stdout") if self._with_bar else Lines("stdout")
 
@@ -237,8 +255,24 @@ class _Output(Callback):
                 for column, reason in samples.encoding.dropped.items():
                     self.say(f"left out: column {column!r}: {reason}")
 
+    def watch(self, network: Network, samples: Samples) -> None:
+        """Look at the network's health from now on, on the first training samples."""
+        from tinytensor.viz.checkup import Diagnose
+
+        count = min(_WATCHED, len(samples.train_x) - self._config.holdout)
+        data = network.dataset(samples.train_x[:count], samples.train_y[:count])
+        self._checkup = Diagnose(next(iter(DataLoader(data, count))), report=self._found)
+
+    def _found(self, epoch: int, finding: Finding) -> None:
+        if self._json:
+            self._event("finding", epoch=epoch, **asdict(finding))
+        elif not self._quiet:
+            self.say(f"epoch {epoch}: {finding}")
+
     def on_train_begin(self, run: Run) -> None:
         """Say from where it goes on."""
+        if self._checkup is not None:
+            self._checkup.on_train_begin(run)
         if run.step and not self._quiet:
             self._event("resume", epoch=run.epoch, step=run.step) if self._json else self.say(
                 f"resumed in epoch {run.epoch}, after step {run.step}"
@@ -259,6 +293,14 @@ class _Output(Callback):
             self._event("epoch", **row)
         elif not self._quiet and self._is_time(run):
             self.say(epoch_line(row, run.epochs))
+        if self._checkup is not None:
+            self._checkup.on_epoch_end(run)
+
+    def on_train_end(self, run: Run) -> None:
+        """Say that the network was healthy, where it was looked at and was."""
+        healthy = self._checkup is not None and not any(made.findings for _, made in self._checkup.diagnoses)
+        if healthy and not self._json and not self._quiet:
+            self.say("no findings")
 
     def _is_time(self, run: Run) -> bool:
         """Whether this epoch gets a line: the last, each of few or long ones, and of many short ones some."""

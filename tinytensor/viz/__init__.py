@@ -7,8 +7,9 @@ from tinytensor.viz.classifiers import plot_boundaries, plot_confusion, plot_mis
 from tinytensor.viz.dependence import depends
 from tinytensor.viz.draw import Drawing, draw
 from tinytensor.viz.explain import Explanation, explain
-from tinytensor.viz.health import FINDINGS, Diagnosis, Finding, LayerHealth, diagnose
+from tinytensor.viz.health import FINDINGS, Diagnosis, Finding, diagnose
 from tinytensor.viz.jacobians import JacobianPicture, jacobian
+from tinytensor.viz.observed import LayerHealth
 from tinytensor.viz.plots import plot_digits, plot_histories
 from tinytensor.viz.trace import Edge, Summary, Trace, TraceNode, trace
 

@@ -19,8 +19,8 @@ class Diagnose(Callback):
     """`diagnose` the model before training, after every `every` epochs and at the end, on the same batch: `fit(..., callbacks=[Diagnose(batch)])`.
 
     `diagnoses` holds (epoch, Diagnosis) in order, epoch 0 before training. report: gets (epoch, finding) the first time that a finding is made
-    in a layer; by default a line on standard error. batch, data: as for `diagnose`. Training goes as it would without it, bit for bit.
-    ValueError for every < 1.
+    in a layer; by default a line on standard error. batch (of the training data), data: as for `diagnose`, which sees the run's history too;
+    overfitting is no finding where `fit` is to stop early. Training goes as it would without it, bit for bit. ValueError for every < 1.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class Diagnose(Callback):
 
     def _look(self, run: Run) -> None:
         known = {(f.name, f.layer) for _, d in self.diagnoses for f in d.findings}
-        made = diagnose(run.model, self.batch, run.loss_function, run.optimizer, data=self.data)
+        made = diagnose(run.model, self.batch, run.loss_function, run.optimizer, data=self.data, history=run.history)
+        if run.early_stopping is not None:  # the remedy is on its way
+            made.findings = [finding for finding in made.findings if finding.name != "overfitting"]
         self.diagnoses.append((run.epoch, made))
         for finding in made.findings:
             if (finding.name, finding.layer) not in known:

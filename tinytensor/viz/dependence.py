@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEAST_SAMPLES", "PERMUTATIONS", "depends"]
+__all__ = ["LEAST_SAMPLES", "PERMUTATIONS", "depends", "shared"]
 
 PERMUTATIONS = 999
 """Random orders of the targets; p = 1/1000 is the least that they can show (Phipson and Smyth 2010)."""
@@ -27,6 +27,47 @@ def depends(inputs: NDArray[Any], targets: NDArray[Any]) -> bool | None:
     kernels, Gretton et al. 2005). Each is exact: of unrelated targets it says "related" once in 1000 times. None where it cannot be said:
     fewer than `LEAST_SAMPLES` samples, targets or inputs all alike, values that are not finite. The first 512 samples are looked at.
     """
+    known = _neighbours(inputs, targets)
+    if known is None:
+        return None
+    y, x, nearest = known
+    count, wide = y.shape
+    # |x^T y|^2, or where there are more features than samples, y^T (x x^T) y
+    thin = x.shape[1] < count
+    factor = (x.T if thin else x @ x.T).astype(np.float32)
+
+    def statistics(orders: NDArray[Any]) -> NDArray[Any]:
+        """Of targets in each of the orders (B, N): (2, B). All in one product, as thin ones are slow."""
+        own = y.astype(np.float32)[orders.T].reshape(count, -1)
+        product = factor @ own
+        parts = np.stack([(own * own[nearest]).sum(0), (product * (product if thin else own)).sum(0)])
+        sums: NDArray[Any] = parts.reshape(2, -1, wide).sum(2)
+        return sums
+
+    observed = statistics(np.arange(count)[None])
+    generator = np.random.default_rng(0)  # its own: a diagnosis draws nothing from the program's
+    beaten = np.zeros(2, bool)
+    left = PERMUTATIONS
+    while left and not beaten.all():
+        orders = generator.permuted(np.tile(np.arange(count), (min(left, _AT_ONCE), 1)), axis=1)
+        beaten |= (statistics(orders) >= observed).any(1)
+        left -= len(orders)
+    return not bool(beaten.all())
+
+
+def shared(inputs: NDArray[Any], targets: NDArray[Any]) -> float | None:
+    """The share of the targets' variance that nearest neighbours have in common: near 0 for noise, 1 where neighbours agree; None as for `depends`."""
+    known = _neighbours(inputs, targets)
+    if known is None:
+        return None
+    y, _, nearest = known
+    return float((y * y[nearest]).sum() / np.square(y).sum())
+
+
+def _neighbours(
+    inputs: NDArray[Any], targets: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]] | None:
+    """Targets with mean 0, (N, columns), features with mean 0 and variance 1, (N, features), and each one's nearest neighbour."""
     count = min(len(targets), _MOST_SAMPLES)
     x = np.asarray(inputs[:count], np.float64).reshape(count, -1)
     y = _columns(np.asarray(targets[:count]))
@@ -41,26 +82,7 @@ def depends(inputs: NDArray[Any], targets: NDArray[Any]) -> bool | None:
     squares = np.diagonal(kernel)
     distances = squares[:, None] + squares - 2 * kernel
     np.fill_diagonal(distances, np.inf)
-    nearest = distances.argmin(1)
-
-    x_kernel, wide = kernel.astype(np.float32), y.shape[1]
-
-    def statistics(orders: NDArray[Any]) -> NDArray[Any]:
-        """Of targets in each of the orders (B, N): (2, B). All in one product, as thin ones are slow."""
-        own = y.astype(np.float32)[orders.T].reshape(count, -1)
-        parts = np.stack([(own * own[nearest]).sum(0), (own * (x_kernel @ own)).sum(0)])
-        sums: NDArray[Any] = parts.reshape(2, -1, wide).sum(2)
-        return sums
-
-    observed = statistics(np.arange(count)[None])
-    generator = np.random.default_rng(0)  # its own: a diagnosis draws nothing from the program's
-    beaten = np.zeros(2, bool)
-    left = PERMUTATIONS
-    while left and not beaten.all():
-        orders = generator.permuted(np.tile(np.arange(count), (min(left, _AT_ONCE), 1)), axis=1)
-        beaten |= (statistics(orders) >= observed).any(1)
-        left -= len(orders)
-    return not bool(beaten.all())
+    return y, x, distances.argmin(1)
 
 
 def _columns(targets: NDArray[Any]) -> NDArray[Any]:

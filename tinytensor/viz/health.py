@@ -6,22 +6,29 @@ import copy
 import io
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinytensor import nn, optim
+from tinytensor.naming import name_of
 from tinytensor.nn import Module
 from tinytensor.random import default_generator
 from tinytensor.serialize import write_atomically
-from tinytensor.tape import enable_grad, no_grad
-from tinytensor.tensor import Tensor
+from tinytensor.tape import enable_grad, inspect, no_grad
+from tinytensor.tensor import Tensor, get_default_dtype
 from tinytensor.train.evaluation import Loss, classes, resolve_loss, scalar
-from tinytensor.train.sources import dataset_of, float_dtype, pair, unpack
+from tinytensor.train.history import History
+from tinytensor.train.sources import dataset_of, pair, unpack
 from tinytensor.viz.dependence import PERMUTATIONS, depends
+from tinytensor.viz.fitting import decay_holds, guessing, has_stalled, overfits, unexplained
+from tinytensor.viz.observed import LayerHealth, Observed, lost_by_the_draw
+from tinytensor.viz.trace import _names
 
 __all__ = ["FINDINGS", "Diagnosis", "Finding", "LayerHealth", "diagnose"]
 
@@ -37,6 +44,9 @@ FINDINGS: dict[str, str] = {
     "exploding_gradient": "start with smaller weights (nn.init.xavier_uniform_), or clip the gradient's norm",
     "learning_rate_too_large": "divide the learning rate by 10, and again until the finding is gone",
     "learning_rate_too_small": "multiply the learning rate by 10, and again until updates are about 1e-3 of the weights",
+    "overfitting": "stop at the best epoch (fit's early_stopping), more data or augmentation, weight decay, dropout, or a smaller network",
+    "underfitting": "wider or more layers; first a larger learning rate, if updates are far under 1e-3 of the weights, and less dropout",
+    "weight_decay_too_strong": "divide the optimizer's weight_decay by 10, and again until the training loss falls",
 }
 """The names of all findings, each with what to do about it."""
 
@@ -44,7 +54,6 @@ FINDINGS: dict[str, str] = {
 _RARE = 0.01  # a unit that is positive for fewer samples than this share is of no use
 _SEEN = math.ceil(3 / _RARE)  # rule of three: 0 of n bounds a share by 3/n with 95 % (Hanley, Lippman-Hand 1983)
 _LOST = 0.05  # of a layer's units: fewer are less than what is known about how many it needs
-_FLAT = 0.05  # of the steepest derivative: the usual reading of "saturated" (tanh beyond 2.2, sigmoid beyond 4.4)
 _HEALTHY = 1e-3  # updates over weights (Karpathy, CS231n: "somewhere around 1e-3")
 # Layers whose gradients, over their weights, lie further apart: no learning rate puts all within a factor 100 of 1e-3.
 _APART = 1e4
@@ -57,13 +66,7 @@ _CRAWL = 1e-3 * _HEALTHY  # a million updates to change a weight by itself
 _UNEVEN = 10.0  # most against least frequent class; chance alone gives < 2.5 where 20 samples of each are expected
 _OF_EACH = 20
 
-_STEEPEST = {nn.Sigmoid: 0.25, nn.Tanh: 1.0, nn.Softsign: 1.0, nn.Hardtanh: 1.0, nn.Hardsigmoid: 1 / 6}
-_ACTIVATIONS = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Hardswish,
-    nn.LogSigmoid, nn.Tanhshrink, nn.Softshrink, nn.Hardshrink, nn.Threshold, *_STEEPEST,
-)  # fmt: skip
 _NOISE = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.RReLU)
-BINS = 16
 
 
 @dataclass(frozen=True)
@@ -80,35 +83,6 @@ class Finding:
 
 
 @dataclass
-class LayerHealth:
-    """One module with weights, or an activation, in the order of the forward pass. None: has no meaning there.
-
-    mean, std, minimum, maximum, histogram (16 equal bins): of the outputs on the batch. dead: units of a ReLU that were never positive,
-    saturated: units of a squashing activation with a derivative under 5 % of its steepest for all samples, of `units`, over all
-    samples seen. weight_norm, grad_norm: of weights of two or more dimensions; update_ratio: norm of the optimizer's next update over weight_norm.
-    """
-
-    layer: str
-    kind: str
-    units: int
-    mean: float
-    std: float
-    minimum: float
-    maximum: float
-    histogram: list[int]
-    dead: int | None = None
-    saturated: int | None = None
-    weight_norm: float | None = None
-    grad_norm: float | None = None
-    update_ratio: float | None = None
-
-    @property
-    def relative_gradient(self) -> float | None:
-        """grad_norm over weight_norm: the update ratio of plain descent at learning rate 1. None for weights that are all zero."""
-        return self.grad_norm / self.weight_norm if self.grad_norm is not None and self.weight_norm else None
-
-
-@dataclass
 class Diagnosis:
     """What `diagnose` found: `findings` (none: healthy), `layers`, and numbers of the whole. str() is the table and the findings."""
 
@@ -121,6 +95,8 @@ class Diagnosis:
     loss_after: float | None
     """Of the same batch after the optimizer's next update; None without an optimizer."""
     update_ratio: float | None
+    counted: int = 0
+    """Samples that dead and saturated units are counted on."""
     gain: float | None = None
     """That update's descent of the loss over gradient times update, what it would be without curvature: 1 for tiny steps."""
     class_counts: list[int] = field(default_factory=list)
@@ -131,11 +107,11 @@ class Diagnosis:
         return list(dict.fromkeys(finding.name for finding in self.findings))
 
     def __str__(self) -> str:
-        head = ["layer", "kind", "mean", "std", "dead", "saturated", "gradient", "update/weight"]
+        head = ["layer", "kind", "mean", "std", "dead", "saturated", "gradient", "gradient/weight", "update/weight"]
         rows = [
             [
                 x.layer or "(all)", x.kind, _short(x.mean), _short(x.std), _share(x.dead, x.units), _share(x.saturated, x.units),
-                _short(x.grad_norm), _short(x.update_ratio),
+                _short(x.grad_norm), _short(x.relative_gradient), _short(x.update_ratio),
             ]
             for x in self.layers
         ]  # fmt: skip
@@ -152,24 +128,22 @@ class Diagnosis:
         if self.class_counts:
             loss += f"; classes: {min(self.class_counts)} to {max(self.class_counts)} samples"
         found = [f"- {finding}" for finding in self.findings] or ["no findings"]
-        return "\n".join([*lines, f"{loss}; {self.samples} samples", *found])
+        counted = f", units counted on {self.counted}" if self.counted != self.samples else ""
+        return "\n".join([*lines, f"{loss}; {self.samples} samples{counted}", *found])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The layers as dicts, for a table of one's own (`pandas.DataFrame(d.rows())`): the fields of `LayerHealth` and relative_gradient."""
+        return [{**asdict(layer), "relative_gradient": layer.relative_gradient} for layer in self.layers]
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the layers to a CSV file with a header, whole or not at all; the histogram's counts stand in one column, with spaces."""
+        """Write `rows()` to a CSV file with a header, whole or not at all; the histogram's counts stand in one column, with spaces."""
         import csv
 
-        columns = [f.name for f in fields(LayerHealth)]
         text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow([*columns, "relative_gradient"])
-        for layer in self.layers:
-            values = [getattr(layer, name) for name in columns]
-            table.writerow(
-                [
-                    *(" ".join(map(str, v)) if isinstance(v, list) else v for v in values),
-                    layer.relative_gradient,
-                ]
-            )
+        columns = [*(f.name for f in fields(LayerHealth)), "relative_gradient"]
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows({**row, "histogram": " ".join(map(str, row["histogram"]))} for row in self.rows())
         write_atomically(path, text.getvalue().encode())
 
     def plot(self, path: str | os.PathLike[str]) -> None:
@@ -180,82 +154,160 @@ class Diagnosis:
 
 
 def diagnose(
-    model: Module,
+    model: Callable[..., Any],
     batch: Any,
     loss: Loss | str = "cross_entropy",
     optimizer: optim.Optimizer | None = None,
     *,
     data: Any = None,
+    parameters: Mapping[str, Tensor] | Sequence[Tensor] | None = None,
+    history: History | None = None,
 ) -> Diagnosis:
-    """Look at a network on one batch, before or during training, and name what is wrong with it.
+    """Look at a network on one batch, before, during or after training, and name what is wrong with it.
 
-    batch: (inputs..., targets), Tensors or arrays with the samples first; 300 or more of them, so that units that never fire can be called dead.
-    loss: as for `train.fit`. optimizer: the one that trains the model; without it nothing is said about updates and left-out layers.
-    data: samples over which dead and saturated units are counted (default: the batch), in whatever form `train.evaluate` takes.
+    model: a Module, or any function of the inputs; its parameters are then `parameters` (a list, or a dict with their names; without names
+    those of `tt.name` and of the caller's variables), else what its own `parameters()` gives, else the optimizer's.
+    batch: (inputs..., targets) of the training data, Tensors or arrays with the samples first; 300 or more of them, so that units that never
+    fire can be called dead. loss: as for `train.fit`. optimizer: the one that trains the model; without it nothing is said about updates and
+    left-out layers. data: the whole data set, in whatever form `train.evaluate` takes: dead and saturated units are then counted on all of it,
+    however small it is. history: what `fit` returned, or has so far.
 
-    Model, optimizer, their state and the random numbers stay as they are: all is done on a copy (which takes their memory once more), with
-    dropout off and normalization in the mode of training. Activations are seen where they are modules. Findings and what raises them:
+    Model, optimizer, their state and the random numbers stay as they are: all is done on a copy (which takes their memory once more; a function
+    is called as it is, with copies in its parameters), with dropout off and normalization in the mode of training. Activations are seen as modules
+    and as functions (`relu(x)`). Findings and what raises them:
 
     - not_finite: loss, gradient or activation is NaN or infinite; no more is looked at then.
     - not_in_optimizer: a parameter that requires grad and that the optimizer does not hold.
     - class_imbalance: the most frequent class has over 10 times the least frequent's samples, where 20 of each were expected.
     - labels_unrelated: neither of two tests (`viz.depends`) tells the targets from randomly ordered ones; from 100 samples on, of float or uint8 inputs.
     - loss_above_chance: cross-entropy over log(classes) + 1, where scores of variance 2 would be.
-    - dead_units, saturated_units: over 5 % of a layer's units give nothing, or no gradient, for all of 300 or more samples (so, with 95 %
-      confidence, for over 99 % of all samples: the rule of three).
+    - dead_units, saturated_units: over 5 % of a layer's units give nothing, or no gradient, for all of `data`, or for all of 300 or more samples
+      (so, with 95 % confidence, for over 99 % of all samples: the rule of three); and more of them than in any of 99 networks with freshly drawn
+      weights, on inputs centred and not narrower than [-1, 1], by over 5 % too: in two dimensions a default network loses a tenth of its ReLUs
+      by the draw, harmlessly. Without modules nothing can be drawn, and 5 % is all that is asked.
     - vanishing_gradient, exploding_gradient: between two layers, gradient over weight differs by more than 1e4, so that no learning rate
-      brings both near the healthy 1e-3.
-    - learning_rate_too_large: the optimizer's next update is over 0.1 of the weights, 100 times the healthy 1e-3; or over 1e-2, and of the descent that the gradient promises for the very
-      batch that it is made for less than a quarter comes (Nocedal and Wright's bound; on a parabola, more than 1.5 times the best step).
-      learning_rate_too_small: it is under 1e-6 of them, while the loss is over half of chance. Not for LBFGS.
+      brings both near the healthy 1e-3. Named is the first layer that is so far behind, or the one with the largest.
+    - learning_rate_too_large: the optimizer's next update is over 0.1 of the weights, 100 times the healthy 1e-3; or over 1e-2, and of the descent
+      that the gradient promises for the very batch that it is made for less than a quarter comes (Nocedal and Wright's bound; on a parabola,
+      more than 1.5 times the best step).
+      learning_rate_too_small: it is under 1e-6 of them, while the loss is over half of chance and no schedule has lowered the rate. Not for LBFGS.
+    - overfitting: in the last three epochs of the history the validation loss is over 5 % above its least (Prechelt 1998: GL_5 and UP_3), while the
+      training loss fell and lies below it by over a tenth of guessing's. Not where early stopping has ended the training.
+    - underfitting: over the last quarter of 8 or more epochs the training loss fell by less than 5 %, it is over a tenth of guessing's, and what the
+      network leaves of the targets still depends on the inputs (`viz.depends`, and neighbours share over a tenth of it), so it is no noise.
+      For cross-entropy and mean squares, where nothing else is found that would explain it.
+    - weight_decay_too_strong: the same, and decay takes off at least half of what the data let the weights grow by, and larger weights would
+      lower the loss by a tenth of guessing's, or weights are under a tenth of what they start with. Units and gradients that die of it, and
+      updates that are its own, are no findings beside it.
 
-    Raises TypeError for a model, batch or optimizer that is none, ValueError for a loss that is no scalar.
+    Raises TypeError for a model, batch, parameters or optimizer that is none, ValueError for a loss that is no scalar or no parameters.
     """
-    if not isinstance(model, Module):
-        raise TypeError(f"diagnose: model must be a Module, got {type(model).__name__}")
+    if not callable(model):
+        raise TypeError(f"diagnose: model must be a Module or a function of the inputs, got {type(model).__name__}")
     if optimizer is not None and not isinstance(optimizer, optim.Optimizer):
         raise TypeError(f"diagnose: optimizer must be an Optimizer or None, got {type(optimizer).__name__}")
+    if history is not None and not isinstance(history, History):
+        raise TypeError(f"diagnose: history must be a History, as fit returns it, got {type(history).__name__}")
     function = resolve_loss(loss)
-    dtype = float_dtype(model)
+    named = _named_parameters(model, optimizer, parameters, sys._getframe(1))
+    dtype = next((p.dtype for p in named.values()), get_default_dtype())
     inputs, targets, samples = unpack(batch, "diagnose")
     inputs = tuple(_apart(x, dtype) for x in inputs)
-    left_out = _left_out(model, optimizer)
-    model, optimizer, function = copy.deepcopy((model, optimizer, function))
+    left_out = _left_out(named, optimizer)
     state = default_generator.get_state()
     try:
+        with _aside(model, named, optimizer, function) as (model, named, optimizer, function):
+            seen = Observed(model, named)
+            with enable_grad(), inspect():
+                outputs = seen.watch(inputs)
+                value = scalar(function(outputs, targets))
+                value.backward()
+            _weigh(seen)
+            known = Diagnosis([], seen.layers, samples, value.item(), None, None, None, samples)
+            if (what := _not_finite(known, named)) is not None:
+                known.findings.append(_finding("not_finite", *what))
+                return known
+            for name in left_out:
+                known.findings.append(_finding("not_in_optimizer", name, "its parameters are never updated"))
+            _look_at_labels(known, inputs, outputs, targets, function)
+            if data is not None:
+                known.counted = 0
+                source = pair("diagnose", data, dataset_of(data, dtype), 256)
+                seen.alive.clear()
+                for more, _, size in (unpack(b, "diagnose") for b in source.epoch()):
+                    seen.watch(more)
+                    known.counted += size
+
+            def again() -> float:
+                return float(function(model(*inputs), targets).item())
+
+            guess = None if history is None else guessing(outputs, targets, function)
+            slow = (
+                history is not None
+                and has_stalled(history)
+                and unexplained(inputs[0], outputs, targets, known.loss, function)
+            )
+            held = decay_holds(optimizer, known.loss, guess, again) if slow and guess is not None else None
+            _look_at_units(known, seen, list(named), inputs, data is not None, held is None)
+            if held is not None:
+                known.findings.append(_finding("weight_decay_too_strong", "", held))
+            else:
+                _look_at_gradients(known)
+            if optimizer is not None and not isinstance(optimizer, optim.LBFGS):
+                _look_at_update(known, seen, named, optimizer, again, held is None)
+            if slow and guess is not None and not set(known.names) - {"class_imbalance"}:
+                detail = f"the training loss no longer falls, the batch's is {known.loss:.3g} (guessing: {guess:.3g}), and its errors depend on the inputs"
+                known.findings.append(_finding("underfitting", "", detail))
+            if history is not None and (rise := overfits(history, guess)) is not None:
+                known.findings.append(_finding("overfitting", "", rise))
+    finally:
+        default_generator.set_state(state)
+    return known
+
+
+@contextmanager
+def _aside(
+    model: Callable[..., Any], named: dict[str, Tensor], optimizer: optim.Optimizer | None, function: Loss
+) -> Iterator[tuple[Callable[..., Any], dict[str, Tensor], optim.Optimizer | None, Loss]]:
+    """Copies that may be changed; of a function's parameters, which no copy of it would hold, the arrays and gradients alone."""
+    if isinstance(model, Module):
+        model, optimizer, function = copy.deepcopy((model, optimizer, function))
         for module in model.modules():
             module.training = not isinstance(module, _NOISE)
             module.__dict__.pop("_module_hooks", None)
         model.zero_grad()
-        seen = _Seen(model)
-        with enable_grad():
-            outputs = seen.watch(model, inputs)
-            value = scalar(function(outputs, targets))
-            value.backward()
-        _weigh(model, seen.layers)
-        known = Diagnosis([], [layer for _, layer in seen.layers], samples, value.item(), None, None, None)
-        found = known.findings
-        if (what := _not_finite(known, model)) is not None:
-            found.append(_finding("not_finite", *what))
-            return known
-        for name in left_out:
-            found.append(_finding("not_in_optimizer", name, "its parameters are never updated"))
-        _look_at_labels(known, inputs, outputs, targets, function)
-        if data is None:
-            counted = samples
-        else:
-            counted, source = 0, pair("diagnose", data, dataset_of(data, dtype), 256)
-            for more, _, size in (unpack(b, "diagnose") for b in source.epoch()):
-                with no_grad():
-                    seen.again(model, more, fresh=counted == 0)
-                counted += size
-        _look_at_units(known, seen, counted)
-        _look_at_gradients(known)
-        if optimizer is not None and not isinstance(optimizer, optim.LBFGS):
-            _look_at_update(known, seen, model, optimizer, lambda: function(model(*inputs), targets).item())
+        yield model, dict(model.named_parameters()), optimizer, function
+        return
+    held = [] if optimizer is None else [p for group in optimizer.param_groups for p in group["params"]]
+    own = list({id(p): p for p in [*named.values(), *held]}.values())
+    before = [(p._data, p._grad, p._grad_ours) for p in own]
+    optimizer, function = copy.deepcopy((optimizer, function), {id(p): p for p in own})
+    try:
+        for p, (array, _, _) in zip(own, before):
+            p._data, p._grad = array.copy(), None
+        yield model, named, optimizer, function
     finally:
-        default_generator.set_state(state)
-    return known
+        for p, (array, gradient, ours) in zip(own, before):
+            p._data, p._grad, p._grad_ours = array, gradient, ours
+
+
+def _named_parameters(model: Any, optimizer: optim.Optimizer | None, given: Any, frame: Any) -> dict[str, Tensor]:
+    if isinstance(model, Module) and given is None:
+        return dict(model.named_parameters())
+    if given is None and callable(getattr(model, "parameters", None)):
+        given = model.parameters()
+    if given is None and optimizer is not None:
+        given = [p for group in optimizer.param_groups for p in group["params"]]
+    found = list(given.items()) if isinstance(given, Mapping) else [("", p) for p in given or ()]
+    for name, p in found:
+        if not isinstance(p, Tensor) or not p.is_leaf:
+            raise TypeError(
+                f"diagnose: parameters must be Tensors that no op made, got {name or type(p).__name__}: {p!r:.60}"
+            )
+    if not found:
+        raise ValueError("diagnose: a model that is no Module needs parameters=, or the optimizer that holds them")
+    local = _names(frame)
+    return {name or name_of(p) or local.get(id(p)) or f"p{i}": p for i, (name, p) in enumerate(found)}
 
 
 def _apart(x: Any, dtype: np.dtype[Any]) -> Any:
@@ -265,119 +317,36 @@ def _apart(x: Any, dtype: np.dtype[Any]) -> Any:
     return x.detach().to(dtype) if x.dtype.kind == "f" else x.detach()
 
 
-class _Seen:
-    """What goes through the modules of a model: outputs' statistics, and which units gave something."""
-
-    def __init__(self, model: Module) -> None:
-        self.layers: list[tuple[Module, LayerHealth]] = []
-        self.alive: dict[int, NDArray[np.bool_]] = {}  # by place in `layers`: units that fired, or were steep, once
-        self._places: dict[Module, int] = {}
-        self._names = {module: name for name, module in model.named_modules()}
-        self._channels_first = any(isinstance(m, (nn.Conv1d, nn.ConvTranspose1d)) for m in model.modules())
-
-    def watch(self, model: Module, inputs: tuple[Any, ...], layers: bool = True) -> Any:
-        """The model's outputs; of each module, its first call is looked at."""
-        called: set[Module] = set()
-
-        def after(module: Module, args: tuple[Any, ...], output: Any) -> None:
-            if module in called or not isinstance(output, Tensor) or not output.numel():
-                return
-            called.add(module)
-            if layers:
-                self._places[module] = len(self.layers)
-                self.layers.append((module, self._measure(module, output.detach().numpy())))
-            if module in self._places:
-                self._count(module, args[0], output)
-
-        handles = [
-            m.register_forward_hook(after)
-            for m in model.modules()
-            if isinstance(m, _ACTIVATIONS) or any(p.dim() > 1 for p in m._parameters.values() if p is not None)
-        ]
-        try:
-            return model(*inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def again(self, model: Module, inputs: tuple[Any, ...], fresh: bool) -> None:
-        """Count the units that gave something on more samples; fresh: forget those counted before."""
-        if fresh:
-            self.alive.clear()
-        self.watch(model, inputs, layers=False)
-
-    def _axis(self, values: NDArray[Any]) -> int:
-        return 1 if values.ndim == 4 or (values.ndim == 3 and self._channels_first) else values.ndim - 1
-
-    def _measure(self, module: Module, values: NDArray[Any]) -> LayerHealth:
-        flat = values.astype(np.float64).reshape(-1)
-        fine = flat[np.isfinite(flat)]
-        low, high = (float(fine.min()), float(fine.max())) if fine.size else (math.nan, math.nan)
-        counts = np.histogram(fine, BINS, (low, high if high > low else low + 1))[0] if fine.size else np.zeros(BINS)
-        return LayerHealth(
-            self._names[module],
-            type(module).__name__,
-            values.shape[self._axis(values)],
-            float(flat.mean()),
-            float(flat.std()),
-            low if fine.size == flat.size else math.nan,
-            high if fine.size == flat.size else math.nan,
-            [int(n) for n in counts],
-        )
-
-    def _count(self, module: Module, x: Tensor, output: Tensor) -> None:
-        steepest = _STEEPEST.get(type(module))
-        if isinstance(module, (nn.ReLU, nn.ReLU6)):
-            gives = output.detach().numpy() > 0
-        elif steepest is not None:
-            own = Tensor(x.detach().numpy().copy(), requires_grad=True)
-            with enable_grad():
-                module.forward(own).sum().backward()
-            assert own.grad is not None
-            gives = own.grad.numpy() >= _FLAT * steepest
-        else:
-            return
-        axis = self._axis(gives)
-        alive: Any = np.moveaxis(gives, axis, -1).reshape(-1, gives.shape[axis]).any(0)
-        place = self._places[module]
-        self.alive[place] = self.alive[place] | alive if place in self.alive else alive
-
-
-def _weights(module: Module) -> list[Tensor]:
-    return [p for p in module._parameters.values() if p is not None and p.requires_grad and p.dim() > 1]
-
-
 def _norm(arrays: Sequence[NDArray[Any]]) -> float:
     return math.sqrt(math.fsum(float(np.square(a, dtype=np.float64).sum()) for a in arrays))
 
 
-def _weigh(model: Module, layers: list[tuple[Module, LayerHealth]]) -> None:
-    for module, layer in layers:
-        if weights := _weights(module):
-            layer.weight_norm = _norm([p.detach().numpy() for p in weights])
-            layer.grad_norm = _norm([p.grad.numpy() for p in weights if p.grad is not None])
+def _weigh(seen: Observed) -> None:
+    for place, weights in seen.weights.items():
+        seen.layers[place].weight_norm = _norm([p.detach().numpy() for p in weights])
+        seen.layers[place].grad_norm = _norm([p.grad.numpy() for p in weights if p.grad is not None])
 
 
 def _finding(name: str, layer: str, detail: str) -> Finding:
     return Finding(name, layer, detail, FINDINGS[name])
 
 
-def _left_out(model: Module, optimizer: optim.Optimizer | None) -> list[str]:
+def _left_out(named: Mapping[str, Tensor], optimizer: optim.Optimizer | None) -> list[str]:
     """Paths of the modules with parameters that should be trained and that the optimizer does not hold."""
     if optimizer is None:
         return []
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    names = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in held]
+    names = [name for name, p in named.items() if p.requires_grad and id(p) not in held]
     return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
 
 
-def _not_finite(known: Diagnosis, model: Module) -> tuple[str, str] | None:
+def _not_finite(known: Diagnosis, named: Mapping[str, Tensor]) -> tuple[str, str] | None:
     for layer in known.layers:
         if not (math.isfinite(layer.minimum) and math.isfinite(layer.maximum)):
             return layer.layer, "its output has NaN or infinite values"
     if not math.isfinite(known.loss):
         return "", f"the loss is {known.loss}"
-    for name, p in model.named_parameters():
+    for name, p in named.items():
         if p.grad is not None and not np.isfinite(p.grad.numpy()).all():
             return name, "its gradient has NaN or infinite values"
     return None
@@ -408,18 +377,25 @@ def _look_at_labels(known: Diagnosis, inputs: tuple[Any, ...], outputs: Any, tar
             known.findings.append(_finding("loss_above_chance", "", detail))
 
 
-def _look_at_units(known: Diagnosis, seen: _Seen, samples: int) -> None:
-    for place, alive in seen.alive.items():
+def _look_at_units(
+    known: Diagnosis, seen: Observed, names: list[str], inputs: tuple[Any, ...], whole: bool, judge: bool
+) -> None:
+    suspects = {}
+    for place, lost in seen.lost().items():
         layer = known.layers[place]
-        lost = int(np.count_nonzero(~alive))
-        dies = layer.kind in ("ReLU", "ReLU6")
-        if dies:
+        if place in seen.rectifies:
             layer.dead = lost
         else:
             layer.saturated = lost
-        if samples >= _SEEN and lost > _LOST * layer.units:
+        if judge and lost > _LOST * layer.units and (whole or known.counted >= _SEEN):
+            suspects[place] = lost
+    least = {place: math.ceil(lost - _LOST * known.layers[place].units) for place, lost in suspects.items()}
+    excused = lost_by_the_draw(seen.model, names, inputs, least) if suspects else set()
+    for place, lost in suspects.items():
+        if place not in excused:
+            layer, dies = known.layers[place], place in seen.rectifies
             what = "never positive" if dies else "without a gradient"
-            detail = f"{lost} of {layer.units} units are {what} on {samples} samples"
+            detail = f"{lost} of {layer.units} units are {what} on {known.counted} samples"
             known.findings.append(_finding("dead_units" if dies else "saturated_units", layer.layer, detail))
 
 
@@ -433,6 +409,7 @@ def _look_at_gradients(known: Diagnosis) -> None:
     (low, here), (high, there) = found[smallest], found[largest]
     if high > _APART * low:
         if smallest < largest:
+            low, here = next((r, layer) for r, layer in found[:largest] if high > _APART * r)
             detail = f"gradient over weight is {low:.1e}, {there.layer} has {high:.1e}"
             known.findings.append(_finding("vanishing_gradient", here.layer, detail))
         else:
@@ -440,19 +417,24 @@ def _look_at_gradients(known: Diagnosis) -> None:
             known.findings.append(_finding("exploding_gradient", there.layer, detail))
 
 
-def _look_at_update(known: Diagnosis, seen: _Seen, model: Module, optimizer: optim.Optimizer, loss: Any) -> None:
-    before: dict[Tensor, NDArray[Any]] = {
-        p: p.detach().numpy().copy() for p in model.parameters() if p.grad is not None
-    }
+def _look_at_update(
+    known: Diagnosis,
+    seen: Observed,
+    named: Mapping[str, Tensor],
+    optimizer: optim.Optimizer,
+    loss: Callable[[], float],
+    judge: bool,
+) -> None:
+    before: dict[Tensor, NDArray[Any]] = {p: p.detach().numpy().copy() for p in named.values() if p.grad is not None}
     optimizer.step()
     moved = {p: p.detach().numpy().astype(np.float64) - old for p, old in before.items()}
-    for module, layer in seen.layers:
-        if layer.weight_norm:
-            layer.update_ratio = _norm([moved[p] for p in _weights(module) if p in moved]) / layer.weight_norm
+    for place, weights in seen.weights.items():
+        if norm := known.layers[place].weight_norm:
+            known.layers[place].update_ratio = _norm([moved[p] for p in weights if p in moved]) / norm
     with no_grad():
-        known.loss_after = float(loss())
+        known.loss_after = loss()
     size = _norm(list(before.values()))
-    if not size:
+    if not size or not judge:
         return
     known.update_ratio = ratio = _norm(list(moved.values())) / size
     slope = math.fsum(float(np.vdot(p.grad.numpy(), step)) for p, step in moved.items() if p.grad is not None)
@@ -464,7 +446,11 @@ def _look_at_update(known: Diagnosis, seen: _Seen, model: Module, optimizer: opt
             f"{slope:.3g}, it goes from {known.loss:.3g} to {known.loss_after:.3g}"
         )
         known.findings.append(_finding("learning_rate_too_large", "", detail))
-    if ratio < _CRAWL and known.chance is not None and known.loss > known.chance / 2:
+    ends = any(
+        group["lr"] < 0.5 * max(group.get(k, 0.0) for k in ("initial_lr", "max_lr")) for group in optimizer.param_groups
+    )
+    # what a schedule has lowered is small on purpose
+    if ratio < _CRAWL and known.chance is not None and known.loss > known.chance / 2 and not ends:
         detail = f"an update is {ratio:.1e} of the weights; about {_HEALTHY:g} is healthy"
         known.findings.append(_finding("learning_rate_too_small", "", detail))
 

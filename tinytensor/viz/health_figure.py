@@ -10,7 +10,8 @@ import numpy as np
 from tinytensor.viz.plots import _figure, _write
 
 if TYPE_CHECKING:
-    from tinytensor.viz.health import Diagnosis, LayerHealth
+    from tinytensor.viz.health import Diagnosis
+    from tinytensor.viz.observed import LayerHealth
 
 __all__ = ["plot_diagnosis"]
 
@@ -36,7 +37,7 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
             shape.stairs(row + 0.4 - 0.8 * counts / counts.max(), edges, baseline=row + 0.4, fill=True, color=_BLUE)
     shape.axvline(0, color=_GRAY, lw=0.8, ls=":")
     shape.set(title="Outputs", xlabel="value (heights by layer)", yticks=rows)
-    shape.set_yticklabels([f"{layer.layer or 'all'}  {layer.kind}" for layer in layers])
+    shape.set_yticklabels([_name(layer) for layer in layers])
     if any(max(abs(layer.minimum), abs(layer.maximum)) > _FAR for layer in layers):
         shape.set_xscale("symlog", linthresh=1)  # one far value would press all others into a line
     if layers:
@@ -53,6 +54,10 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     _write(figure, path)
+
+
+def _name(layer: LayerHealth) -> str:
+    return layer.layer if layer.layer.startswith(f"{layer.kind}(") else f"{layer.layer or 'all'}  {layer.kind}"
 
 
 def _lost(layer: LayerHealth) -> float | None:
@@ -78,11 +83,17 @@ def _points(axes: Any, values: list[float | None], lines: tuple[float, ...] = ()
         axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=_GRAY)
         axes.set_xticks([])
         return
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     axes.set_xscale("log")
     numbers = [value for value, _ in known]
     low, high = min([*numbers, *lines]), max([*numbers, *lines])
-    axes.set_xlim(low / 5, high * 5)
+    # whole decades, so that at least two ticks have a number
+    axes.set_xlim(10 ** np.floor(np.log10(low / 2)), 10 ** np.ceil(np.log10(high * 2)))
+    axes.xaxis.set_major_locator(LogLocator(numticks=6))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.plot(*zip(*known), "o-", color=_BLUE, ms=5, lw=1)
     for line, name, style in zip(lines, ("healthy", "too large"), ("--", "-")):
-        axes.axvline(line, color=_GRAY if name == "healthy" else _ORANGE, lw=1, ls=style)
-        axes.annotate(name, (line, 0), xycoords=("data", "axes fraction"), xytext=(2, 3), textcoords="offset points", fontsize=7, rotation=90, va="bottom")  # fmt: skip
+        axes.axvline(line, color=_GRAY if name == "healthy" else _ORANGE, lw=1, ls=style, label=f"{name}: {line:g}")
+    if lines:  # below the axis: inside it would cover points
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5, ncols=2, fontsize=7, frameon=False)
