@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ from ..naming import name_of, named_leaves
 from ..tensor import Tensor
 from .formulas import OF_MODULES, WORDED, formula, gate, op_name
 
-__all__ = ["Edge", "Summary", "Trace", "TraceNode", "short_name", "trace"]
+__all__ = ["Edge", "Names", "Summary", "Trace", "TraceNode", "short_name", "trace"]
 Array = npt.NDArray[Any]
 OTHER = "another output"
 STORED = {"out": "its value", "lse": "logsumexp"}  # what rules keep, in words
@@ -110,7 +110,7 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
             "trace: this tensor does not require grad and has no history; set requires_grad=True on its leaves"
         )
     builder = _Builder(root)
-    builder.build(_Names(sys._getframe(1), builder.found))
+    builder.build(Names(sys._getframe(1), builder.found))
     builder.gradients(_start(root, gradient))
     return Trace(builder.nodes, builder.at[builder.key(root._node or root, root._slot)])
 
@@ -124,10 +124,10 @@ def _start(root: Tensor, gradient: Any) -> Array | None:
     return np.ones(root.shape, root.dtype) if root._data.size == 1 else None
 
 
-class _Names:
+class Names:
     """What the caller calls the parts of a graph whose nodes and leaves are `found`."""
 
-    def __init__(self, frame: FrameType | None, found: dict[Any, Any]) -> None:
+    def __init__(self, frame: FrameType | None, found: Container[Any]) -> None:
         from ..nn import Module
 
         while frame is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] == "tinytensor":
@@ -224,7 +224,7 @@ class _Builder:
     def key(what: Any, slot: int = 0) -> Any:
         return (what, slot) if isinstance(what, Node) else id(what)
 
-    def build(self, names: _Names) -> None:
+    def build(self, names: Names) -> None:
         self.names = names
         if self.root._node is None:
             self.leaf(self.root)
