@@ -5,7 +5,7 @@ cdef enum:  # kinds of hooks of a node, in the order of their calls
     BEFORE  # the rule: gets all gradients of outputs
     AFTER  # the rule: gets the gradients of inputs, too
 
-HOOK_GRADIENT, HOOK_RETAIN = GRADIENT, RETAIN
+HOOK_GRADIENT, HOOK_RETAIN, HOOK_AFTER = GRADIENT, RETAIN, AFTER
 
 
 class RemovableHandle:

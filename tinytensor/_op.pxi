@@ -319,7 +319,7 @@ cdef Node record(Op op, PyObject **given, PyObject **values, cnp.ndarray out, ob
     cdef Py_ssize_t inputs = PyTuple_GET_SIZE(op.inputs), k
     cdef tuple parents = PyTuple_New(inputs), slots = None, kept = () if op.kept == 0 else PyTuple_New(op.kept)
     cdef unsigned int versions[COUNTED]
-    cdef int i, j = 0, kind
+    cdef int i, j = 0, kind, lacking = 0
     cdef object v
     cdef TensorCore t
     for k in range(inputs):
@@ -330,6 +330,8 @@ cdef Node record(Op op, PyObject **given, PyObject **values, cnp.ndarray out, ob
                 v = t if t._node is None else t._node
                 if t._slot and slots is None:
                     slots = tuple([(<TensorCore>given[op.at[i]])._slot if isinstance(<object>given[op.at[i]], TensorCore) else 0 for i in range(inputs)])
+        if v is None:
+            lacking |= 1 << k
         Py_INCREF(v)
         PyTuple_SET_ITEM(parents, k, v)
     for i in range(COUNTED):
@@ -342,6 +344,7 @@ cdef Node record(Op op, PyObject **given, PyObject **values, cnp.ndarray out, ob
         if op.when[i] < 0 or (isinstance(<object>given[op.when[i]], TensorCore) and (<TensorCore>given[op.when[i]])._requires):
             if kind == INPUT:
                 v = <object>values[op.at[op.which[i]]]
+                lacking &= ~(1 << op.which[i])
             elif kind == OUT:
                 v = out
             elif kind == SHAPE:
@@ -359,8 +362,8 @@ cdef Node record(Op op, PyObject **given, PyObject **values, cnp.ndarray out, ob
         j += 1
     cdef Node node = new_node(op, parents, slots, kept, out)
     memcpy(node.versions, versions, sizeof(versions))
-    if op.kept == 0 or inspecting:
-        note_constants(node, op, values)
+    if lacking:
+        note_constants(node, op, values, lacking)
     if op is ADD and node.nd == 0:
         count_spent(node)
     return node
@@ -425,6 +428,8 @@ cdef object apply_many(Op op, PyObject **given):
         elif op.kinds[i] == ARGUMENT:
             kept.append(<object>values[op.which[i]])
     cdef Node node = new_node(op, tuple(parents), tuple([(<TensorCore>t)._slot if isinstance(t, TensorCore) else 0 for t in tensors]), tuple(kept), out)
+    if any([p is None for p in parents]):
+        node.notes = [[constant_of(a) if p is None else None for p, a in zip(parents, arrays)], None]
     for i in range(COUNTED):
         node.versions[i] = UNCOUNTED
     if anomaly:

@@ -145,7 +145,8 @@ cdef class Mode:
 
     @inspecting.setter
     def inspecting(self, bint value):
-        global inspecting
+        global inspecting, inspectors
+        inspectors += value - <bint>inspecting
         inspecting = value
 
     @property
@@ -176,6 +177,7 @@ cdef class TensorCore:
     cdef public int _slot
     cdef public bint _requires
     cdef public bint _grad_ours  # the tape allocated _grad, and may add into it
+    cdef int _walk  # the walk back that alone made _grad, or 0
 
     @property
     def shape(self):
@@ -225,6 +227,7 @@ cdef class TensorCore:
                 raise ValueError(f"grad: expected {self.dtype} {self.shape}, got {value.dtype} {value.shape}")
         self._grad = value
         self._grad_ours = False
+        self._walk = 0
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         if self._requires:
@@ -309,7 +312,7 @@ cdef class Node:
     cdef cnp.npy_intp *dims
     cdef cnp.npy_intp few[DIMS]
     cdef unsigned int versions[COUNTED]  # of the kept arrays
-    cdef object value, past, upstream, downs, constants  # kept for explanations
+    cdef object value, past, upstream, notes  # kept for explanations; notes: None, or [constants, downstream gradients]
     cdef unsigned int value_version
     cdef int walk
     cdef bint inspected
@@ -475,6 +478,7 @@ cdef class Walk:
     cdef Pending newest  # later than all in the heap; mostly there is no other
     cdef dict others  # by number
     cdef list heap  # of negative numbers
+    cdef list theirs  # gradients that it began with whose memory is the caller's, or None
     cdef dict hooked  # leaves whose hooks wait for the whole gradient
     cdef set useful, onward  # nodes that are wanted or lead to what is; those that lead there, whose rules run. None: all
 
@@ -561,6 +565,7 @@ cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
 
 cdef int add_locked(TensorCore leaf, object g, Py_ssize_t refs) except -1:
     cdef TensorCore old = leaf._grad
+    note_added(leaf, old is None)
     if type(g) is not ndarray:  # create_graph: gradients are tensors with a past
         leaf._grad = g.clone() if old is None else old + g  # a clone: other leaves may get the same tensor
         leaf._grad_ours = False
@@ -783,10 +788,10 @@ cdef int step(Walk w, Pending p) except -1:
         if parent is None or item is None or (w.onward is not None and not leads(w, parent)):
             continue
         if watching(node):
-            node.downs = node.downs or [None] * n
-            node.downs[i] = note_others(node, fitted(item, parent, node.slots[i] if node.slots is not None else 0, node))
+            note_down(node, i, fitted(item, parent, node.slots[i] if node.slots is not None else 0, node))
         if into is not None and item is <object>PyTuple_GET_ITEM(into, i):
             bump(item, ADDED)
+            note_added(<TensorCore>parent, False)
             continue
         slot = node.slots[i] if node.slots is not None else 0
         right = False
@@ -820,6 +825,8 @@ def run(roots, bint create_graph, bint retain_graph, dict wanted=None):
     if wanted is not None:
         plan(w, roots)
     for parent, slot, g in roots:
+        if type(g) is ndarray and not is_alone(<PyObject *>g, 2):  # the roots' and ours
+            w.theirs = [g] if w.theirs is None else [*w.theirs, g]
         if wanted is None or leads(w, parent):
             arrive(w, parent, slot, g, 0)
     while True:
@@ -851,8 +858,6 @@ def root_gradient(TensorCore t not None, gradient, bint create_graph, what):
         if gradient.shape != t.shape:
             raise RuntimeError(f"{what}: expected a gradient of shape {t.shape}, got {gradient.shape}")
         gradient = gradient.to(t.dtype)
-    if is_few((<TensorCore>gradient)._data) and not create_graph:
-        return copy_of((<TensorCore>gradient)._data)  # nodes keep it, and its owner may change it
     return gradient if create_graph else (<TensorCore>gradient)._data
 
 

@@ -1,6 +1,7 @@
 # Part of _tape.pyx: what nodes keep so that a graph can be explained after it ran; viz/trace.py reads it.
 cdef enum:
     FEW = 16  # elements of an array that is kept whether it is asked for or not
+    SIZES = 32  # of an array whose shape is remembered
 
 cdef extern from "numpy/arrayobject.h":
     PyObject *PyArray_BASE(cnp.ndarray a)
@@ -8,7 +9,50 @@ cdef extern from "numpy/arrayobject.h":
 cdef extern from "Python.h":
     PyTypeObject *Py_TYPE(PyObject *o)
 
+cdef extern from "weakrefobject.h":
+    object PyWeakref_NewRef(object o, PyObject *callback)
+
 cdef int walks = 0  # how many began
+cdef int inspectors = 0  # threads inside tt.inspect: 0 spares ops the look at their thread's own flag
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(16)
+cdef class Shade:
+    """An array that a node knows and does not keep alive, with a copy where it is small."""
+
+    cdef object ref, copy
+    cdef unsigned int version
+    cdef int nd, typenum
+    cdef cnp.npy_intp dims[SIZES]
+
+
+cdef Shade shade_of(cnp.ndarray a):
+    cdef Shade s = Shade.__new__(Shade)
+    s.ref = PyWeakref_NewRef(a, NULL)
+    s.version = version_of(a)
+    s.nd, s.typenum = min(cnp.PyArray_NDIM(a), SIZES), cnp.PyArray_TYPE(a)
+    memcpy(s.dims, cnp.PyArray_DIMS(a), s.nd * sizeof(cnp.npy_intp))
+    s.copy = copy_of(a) if is_few(a) or (inspectors and inspecting) else None
+    return s
+
+
+cdef object seen_by(Shade s):
+    """The array as it was; None where it is gone or was changed."""
+    if s.copy is not None:
+        return s.copy
+    a = s.ref()
+    return a if a is not None and version_of(a) == s.version else None
+
+
+cdef object identity(object v):
+    """Of an array (itself, or its weak reference where it is gone: the same for all nodes that it went into; shape; dtype)."""
+    if type(v) is not Shade:
+        return (v, v.shape, v.dtype) if cnp.PyArray_Check(v) else None
+    a = (<Shade>v).ref()
+    shape = tuple([(<Shade>v).dims[i] for i in range((<Shade>v).nd)])
+    return (<Shade>v).ref if a is None else a, shape, cnp.PyArray_DescrFromType((<Shade>v).typenum)
 
 
 cdef inline bint is_few(object a) noexcept:
@@ -16,7 +60,7 @@ cdef inline bint is_few(object a) noexcept:
 
 
 cdef inline bint watching(Node node) noexcept:
-    return inspecting or node.inspected
+    return node.inspected or (inspectors and inspecting)
 
 
 cdef cnp.ndarray copy_of(cnp.ndarray a):
@@ -25,52 +69,63 @@ cdef cnp.ndarray copy_of(cnp.ndarray a):
     return c
 
 
-cdef object still(cnp.ndarray a):
-    """`a` where it owns its memory, else a copy: a small view would keep a large array, and NumPy's memory has no version."""
+cdef inline bint owns(cnp.ndarray a) noexcept:
     cdef PyObject *base = PyArray_BASE(a)
-    if base != NULL and Py_TYPE(base) == <PyTypeObject *>Block and (<Block>base).ptr != NULL:
-        return a
-    return copy_of(a) if is_few(a) else a
+    return base != NULL and Py_TYPE(base) == <PyTypeObject *>Block and (<Block>base).ptr != NULL
+
+
+cdef inline object still(cnp.ndarray a):
+    """`a` where it owns its memory, else a copy: a small view would keep a large array, and NumPy's memory has no version."""
+    return a if owns(a) or not is_few(a) else copy_of(a)
 
 
 cdef inline int note_value(Node node, cnp.ndarray out) except -1:
     """Keep the value of a node where it is small. By reference: a change in place takes a copy first, and is counted anyway."""
     cdef cnp.npy_intp n = 1
     cdef int i
-    if inspecting:
+    if inspectors and inspecting:
         node.inspected = True
         remember_modules(node)
-        n = 0
+        node.value = still(out)
+        node.value_version = version_of(node.value)
+        return 0
     for i in range(node.nd):
         n *= node.dims[i]
     if n <= FEW:
-        node.value = still(out)
-        node.value_version = version_of(node.value)
+        if owns(out):
+            node.value = out
+            node.value_version = <unsigned int>(<Block>PyArray_BASE(out)).version
+        else:
+            node.value = copy_of(out)
+            node.value_version = version_of(node.value)
     return 0
 
 
-cdef int note_constants(Node node, Op op, PyObject **values) except -1:
-    """Keep the inputs that have no gradient, where they are small and the rule does not."""
+cdef int note_constants(Node node, Op op, PyObject **values, int lacking) except -1:
+    """Know the inputs that have no gradient and that the rule does not keep: bit k of `lacking` for input k."""
     cdef Py_ssize_t k, n = PyTuple_GET_SIZE(node.parents)
-    cdef list found = None
+    cdef list found = [None] * n
     for k in range(n):
-        if <object>PyTuple_GET_ITEM(node.parents, k) is None:
-            v = <object>values[op.at[k]]
-            if cnp.PyArray_Check(v):
-                v = v.copy() if is_few(v) or inspecting else None
-            if found is None:
-                found = [None] * n
-            found[k] = v
-    node.constants = found
+        if lacking >> k & 1:
+            found[k] = constant_of(<object>values[op.at[k]])
+    node.notes = [found, None]
     return 0
+
+
+cdef inline object constant_of(object v):
+    """What a node knows of an input without gradient."""
+    return shade_of(v) if cnp.PyArray_Check(v) else v
 
 
 cdef inline int note_upstream(Walk w, Node node, object g) except -1:
     """Keep the gradient that reached a node where it is small. Nobody adds into an array that a node refers to."""
     node.walk = w.number
-    node.downs = None
+    if node.notes is not None:
+        (<list>node.notes)[1] = None
     if type(g) is ndarray:
-        node.upstream = g if is_few(g) or watching(node) else None
+        node.upstream = None
+        if is_few(g) or watching(node):
+            node.upstream = copy_of(g) if w.theirs is not None and any([g is t for t in w.theirs]) else still(g)
     else:
         node.upstream = note_others(node, g)
     return 0
@@ -85,26 +140,91 @@ cdef object note_others(Node node, object g):
 
 
 cdef bint is_small(object v):
-    """Whether a kept value may stay after backward."""
+    """Whether a kept value may stay after backward: it holds no large memory."""
+    if v is None or type(v) is float or type(v) is bool:
+        return True
     if cnp.PyArray_Check(v):
-        return is_few(v)
-    if type(v) is tuple:
+        return is_few(v) and (PyArray_BASE(v) == NULL or owns(v))
+    if isinstance(v, tuple):
         for item in <tuple>v:
             if not is_small(item):
                 return False
         return True
-    return v is None or type(v) in PLAIN
+    return type(v) in PLAIN
 
 
-cdef frozenset PLAIN = frozenset((int, float, bool, str, slice, type(Ellipsis), type(np.dtype("float32")), type(np.dtype("float64"))))
+cdef frozenset PLAIN = frozenset((int, str, slice, type(Ellipsis), type(np.dtype("float32")), type(np.dtype("float64"))))
+
+
+cdef inline void note_added(TensorCore leaf, bint anew) noexcept:
+    """Know of which walk alone a leaf's gradient is: 0 where several added to it."""
+    if leaf._walk != walks:
+        leaf._walk = walks if anew else 0
+
+
+def walk_of(TensorCore leaf not None):
+    """The walk that alone made a leaf's gradient, or 0."""
+    return leaf._walk
+
+
+cdef int note_down(Node node, Py_ssize_t i, object g) except -1:
+    """Keep the gradient that an input got from a node that is watched."""
+    if node.notes is None:
+        node.notes = [None, None]
+    if node.notes[1] is None:
+        node.notes[1] = [None] * len(node.parents)
+    node.notes[1][i] = note_others(node, g)
+    return 0
 
 
 cdef inline int release(Node node) except -1:
-    """Free what a node kept for backward; what is small stays for explanations alone."""
-    if node.kept is not freed:
-        node.past = node.kept if watching(node) or is_small(node.kept) else None
-        node.kept = freed
+    """Free what a node kept for backward; what is small stays, for explanations alone, and large constants are known, not held."""
+    cdef tuple kept
+    cdef Py_ssize_t i
+    if type(node.kept) is tuple:
+        kept = <tuple>node.kept
+        if not watching(node):
+            for i in range(PyTuple_GET_SIZE(kept)):
+                if not is_small(<object>PyTuple_GET_ITEM(kept, i)):
+                    kept = remnant(node, kept)
+                    break
+        node.past = kept
+    node.kept = freed
     return 0
+
+
+cdef tuple remnant(Node node, tuple kept):
+    """Of kept values what may stay after backward."""
+    cdef tuple found = PyTuple_New(PyTuple_GET_SIZE(kept))
+    cdef Op op = node.op
+    cdef int i, j = 0, kind
+    for i in range(op.asked):
+        kind = op.kinds[i]
+        if kind >= NEEDS:
+            continue
+        v = <object>PyTuple_GET_ITEM(kept, j)
+        if cnp.PyArray_Check(v):
+            if is_few(v):
+                v = v if is_small(v) else shade_of(v)
+            elif kind == ARGUMENT or (kind == INPUT and <object>PyTuple_GET_ITEM(node.parents, op.which[i]) is None):
+                v = shade_of(v)
+            else:
+                v = freed
+        elif not is_small(v):
+            if type(v) is tuple and is_small(still_items(v)):  # an index
+                v = still_items(v)
+                if j < COUNTED:
+                    node.versions[j] = version_of_kept(v)
+            else:
+                v = freed
+        Py_INCREF(v)
+        PyTuple_SET_ITEM(found, j, v)
+        j += 1
+    return found
+
+
+cdef tuple still_items(tuple items):
+    return tuple([still(v) if cnp.PyArray_Check(v) else v for v in items])
 
 
 def keep_value(Node node not None, int slot, cnp.ndarray value not None):
@@ -127,7 +247,8 @@ def part(Node node not None):
 
 
 def kept_names(Node node not None):
-    """For each value that the rule names: (name, index of the input that it is, or -1, the value or None where it is gone)."""
+    """For each value that the rule names: (name, index of the input that it is, or -1, the value or None where it is gone,
+    whether it is an array of the op's, what tells an array from others)."""
     cdef Op op = node.op
     cdef int i, j = 0
     cdef list found = []
@@ -139,19 +260,33 @@ def kept_names(Node node not None):
         if op.kinds[i] >= NEEDS:
             continue
         skipped = op.when[i] >= 0 and op.parameters[op.when[i]] in op.inputs and node.parents[op.inputs.index(op.parameters[op.when[i]])] is None
-        v = kept[j] if type(kept) is tuple and j < len(kept) else None
         if not skipped:
-            intact = j >= COUNTED or node.versions[j] == UNCOUNTED or version_of_kept(v) == node.versions[j]
-            found.append((names[i], op.which[i] if op.kinds[i] == INPUT else -1, v if v is not None and intact else None, op.kinds[i] in (INPUT, OUT, AUXILIARY)))
+            v = kept[j] if type(kept) is tuple and j < len(kept) else None
+            same = intact(node, j, v)
+            found.append((names[i], op.which[i] if op.kinds[i] == INPUT else -1, None if same is freed else same,
+                          op.kinds[i] in (INPUT, OUT, AUXILIARY), identity(v)))
         j += 1
     return found
 
 
+cdef object intact(Node node, int i, object v):
+    """The kept value i where it is as it was; else `freed`."""
+    if type(v) is Shade:
+        v = seen_by(v)
+        return freed if v is None else v
+    if v is not freed and i < COUNTED and node.versions[i] != UNCOUNTED and version_of_kept(v) != node.versions[i]:
+        return freed
+    return v
+
+
 def noted(Node node not None):
     """What a node keeps for explanations: (value or a list of several, whether it is as it was, the walk that came last,
-    its upstream gradient, downstream gradients, constants)."""
+    its upstream gradient, downstream gradients, constants as (value or None, what tells an array from others) or None)."""
     cdef bint same = type(node.value) is not ndarray or version_of(node.value) == node.value_version
-    return node.value, same, node.walk, node.upstream, node.downs, node.constants
+    constants, downs = node.notes or (None, None)
+    if constants is not None:
+        constants = [(seen_by(v) if type(v) is Shade else v, identity(v)) for v in constants]
+    return node.value, same, node.walk, node.upstream, downs, constants
 
 
 def try_rule(Node node not None, g):
@@ -172,9 +307,10 @@ def try_rule(Node node not None, g):
     try:
         if type(node.kept) is Again:
             return None
-        for i in range(min(COUNTED, len(<tuple>node.kept))):
-            if node.versions[i] != UNCOUNTED and version_of_kept(node.kept[i]) != node.versions[i]:
-                return None
+        given = [intact(node, i, v) for i, v in enumerate(<tuple>node.kept)]
+        if any([v is freed for v in given]):
+            return None
+        node.kept = tuple(given)
         result = call_rule(w, node, g, (None,) * len(node.parents))
         if type(result) is not tuple and type(result) is not list:
             result = (result,)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from ._tape import Node
 from .tensor import Tensor
 
-__all__ = ["name", "name_of"]
+__all__ = ["name", "name_of", "named_leaves"]
 _leaves: dict[int, tuple[weakref.ref[Tensor], str]] = {}  # by id: tensors have no truth to be compared by
 _nodes: WeakKeyDictionary[Node, dict[int, str]] = WeakKeyDictionary()
 
@@ -37,3 +38,11 @@ def name_of(what: Tensor | Node, slot: int = 0) -> str | None:
         return _nodes.get(what, {}).get(slot)
     ref, known = _leaves.get(id(what), (None, None))
     return known if ref is not None and ref() is what else None
+
+
+def named_leaves() -> Iterator[tuple[Tensor, str]]:
+    """The tensors without history that were given names."""
+    for ref, known in list(_leaves.values()):
+        tensor = ref()
+        if tensor is not None:
+            yield tensor, known

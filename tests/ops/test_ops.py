@@ -75,7 +75,9 @@ def test_every_kernel_has_a_row_that_reaches_it(monkeypatch: pytest.MonkeyPatch)
 def ops() -> list[Op[...]]:
     """Every op there is."""
     rooms = [import_module(f"tinytensor.ops.{m.name}") for m in pkgutil.iter_modules(tinytensor.ops.__path__)]
-    return list({id(v): v for room in rooms for v in vars(room).values() if isinstance(v, Op)}.values())
+    named = [v for room in rooms for v in vars(room).values()]
+    named += [v for table in named if isinstance(table, dict) for v in table.values()]  # linear's, by activation
+    return list({id(v): v for v in named if isinstance(v, Op)}.values())
 
 
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:

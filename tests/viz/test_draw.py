@@ -132,7 +132,6 @@ def test_numbers(array, lines):
 
 def test_fused_ops():
     assert fused("linear_gelu") == "linear + gelu"
-    assert fused("_linear_activation_of_input") == "linear + activation"
     assert fused("cross_entropy") == "log_softmax + nll"
     assert fused("mul") is None
 

@@ -28,7 +28,7 @@ def test_the_lectures_table(after: bool) -> None:
     if after:
         f.backward()
     assert without_lines(str(f.explain()))[2:] == [
-        "f = mul  mul: swaps        -12    1         q      -4     -4          x, y",
+        "f = mul  mul: swaps        -12    1         q      -4     -4          q, z",
         "                                            z      3      3",
         "q = add  add: distributes  3      -4        x      1      -4",
         "                                            y      1      -4",
@@ -66,19 +66,22 @@ def test_the_whole_sigmoid_is_one_gate() -> None:
     s = leaf(1.0)
     f = tt.sigmoid(s)
     (row,) = f.explain().rows()
-    assert row[:8] == ("f = sigmoid", "", "0.7311", "1", "s", "0.1966", "0.1966", "out")
+    assert row[:8] == ("f = sigmoid", "", "0.7311", "1", "s", "0.1966", "0.1966", "its value")
 
 
 def test_formulas_with_shapes() -> None:
     x = tt.randn(64, 784)
     model = tt.nn.Sequential(tt.nn.Linear(784, 128), tt.nn.ReLU(), tt.nn.Linear(128, 10))
-    loss = F.cross_entropy(model(x), tt.zeros(64, dtype=tt.int64))
+    out, y = model(x), tt.zeros(64, dtype=tt.int64)
+    loss = F.cross_entropy(out, y)
     text = str(loss.explain())
     assert "@ 2.weight: (64,10)@(10,128)" in text
-    assert ": (128,64)@(64,784)" in text
+    assert "d0.weight = dz^T @ x: (128,64)@(64,784), dz = dlinear_relu" in text
     assert "summed over rows: (64,10) -> (10,)" in text
     assert "[2]" in text
-    assert "softmax" in text
+    assert "dout = (softmax(out) - onehot(y)) * dloss / 64" in text
+    assert "linear + relu" in text
+    assert re.search(r"y +constant \(64,\) int64", text)
     loss.backward()
     assert ": (128,64)@(64,784)" in str(loss.explain())
     assert f"d2.bias = (10,) norm {float(tt.norm(model[2].bias.grad)):.4g}" in str(loss.explain())
@@ -87,7 +90,42 @@ def test_formulas_with_shapes() -> None:
     text = str((z * z).sum().explain())
     assert "@ d" in text
     assert "(784,64)@(64,64)" in text
-    assert "dz, summed to (64,)" in text
+    assert "db = dz, summed to (64,)" in text
+
+
+def test_a_hint_stands_where_something_was_not_kept() -> None:
+    w = tt.randn(20, 20, requires_grad=True)
+    loss = (tt.tanh(w) * 2).sum()
+    loss.backward()
+    hint = "?: not kept; run forward and backward within `with tt.inspect():`"
+    assert str(loss.explain()).splitlines()[-1] == hint
+    assert f"<p>{hint}</p>" in loss.explain()._repr_html_()
+    with tt.inspect():
+        loss = (tt.tanh(w) * 2).sum()
+        loss.backward()
+    assert "?" not in str(loss.explain())
+
+
+def test_one_source_line_is_written_out_once() -> None:
+    x = leaf(2.0)
+    y = x * x + x
+    text = str(y.explain())
+    assert text.count("y = x * x + x") == 1
+    assert len(re.findall(r"test_explain\.py:\d+", text)) == 2
+
+
+def test_three_hundred_nodes() -> None:
+    x = y = leaf(0.5)
+    for _ in range(150):
+        y = tt.sin(y * x)
+    text = str(y.explain())
+    assert len(text.splitlines()) == 2 + 450 + 2 + 0
+    assert max(map(len, text.splitlines()[:-1])) < 160
+
+
+def test_a_matrix_is_written_in_one_line() -> None:
+    m = tt.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    assert "dm = [[2, 2], [2, 2]]   (leaf; m = [[1, 2], [3, 4]])" in str((m * 2).sum().explain())
 
 
 def test_a_leaf_alone_and_a_gradient() -> None:
@@ -105,7 +143,7 @@ def test_html() -> None:
     page = y.explain()._repr_html_()
     assert "&lt;b&gt;&amp; = mul" in page
     assert "<b>" not in page
-    assert page.count("<tr>") == 3  # the head and two inputs
+    assert page.count("<tr") == 3  # the head and two inputs
     assert "dx = 2 + 2 = 4" in page
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import tinytensor as tt
 import tinytensor.nn.functional as F
+from tinytensor._tape import noted
 from tinytensor.viz import Trace, TraceNode, trace
 
 
@@ -65,7 +66,7 @@ def test_the_lectures_gates(after: bool) -> None:
         (2, 0, -4, -4),
         (3, 1, 3, 3),
     ]
-    assert named(t, "f").stored == ["x", "y"]
+    assert named(t, "f").stored == ["q", "z"]
     assert named(t, "q").stored == []
     assert "test_trace.py:" in str(named(t, "q").line)
     assert check(t) == 4
@@ -82,7 +83,7 @@ def test_the_sigmoid_neuron_gate_by_gate() -> None:
     want = {"w0": -0.20, "x0": 0.39, "w1": -0.39, "x1": -0.59, "w2": 0.20}
     assert {n.name: round(n.grad.item(), 2) for n in t.nodes if n.kind == "leaf"} == want
     assert round(float(op(t, "div").inputs[1].local), 2) == -0.53
-    assert op(t, "exp").stored == ["out"]
+    assert op(t, "exp").stored == ["its value"]
     constants = [n.value.item() for n in t.nodes if n.kind == "constant"]
     assert constants == [1, 1]  # of 1 + and of 1 /
     assert check(t) == len([e for n in t.nodes for e in n.inputs]) - 2
@@ -124,13 +125,15 @@ def test_a_copy_adds() -> None:
 def test_a_product_is_told_by_its_formula() -> None:
     x, w = tt.randn(64, 20), tt.randn(20, 5, requires_grad=True)
     h = x @ w
-    loss = (h * h).sum()
+    loss = (tt.tanh(h) * 2).sum()
     n = named(trace(loss), "h")
-    assert n.inputs[1].local == "constant0^T @ dh: (20,64)@(64,5)"
+    assert n.inputs[1].local == "dw = x^T @ dh: (20,64)@(64,5)"
     loss.backward()
     t = trace(loss)
-    assert named(t, "h").grad is None  # large: freed
-    assert named(t, "h").inputs[1].local == "constant0^T @ dh: (20,64)@(64,5)"
+    assert op(t, "tanh").value is None  # large: freed
+    assert named(t, "h").grad is None  # its rule had the value of tanh
+    assert named(t, "h").value.tobytes() == h.detach().numpy().tobytes()  # the caller has it
+    assert named(t, "h").inputs[1].local == "dw = x^T @ dh: (20,64)@(64,5)"
     assert named(t, "w").grad.tobytes() == w.grad.numpy().tobytes()
     assert named(t, "w").summary.grad.norm == pytest.approx(float(np.linalg.norm(w.grad.numpy())))
     assert sum(named(t, "w").summary.histogram) == 100
@@ -164,8 +167,7 @@ def test_inspect_changes_no_bits_and_ends() -> None:
     with tt.inspect():
         (w @ w).exp().mean().backward()
     assert w.grad.numpy().tobytes() == plain
-    h = w * 2
-    assert op(trace(h.sum()), "mul").value is None
+    assert op(trace((w * 2).sum()), "mul").value is None
 
 
 def test_nothing_is_freed_and_no_grad_changes() -> None:
@@ -189,6 +191,24 @@ def test_retain_graph_and_another_loss() -> None:
     assert (named(trace(one), "h").grad.item(), named(trace(two), "h").grad.item()) == (5, 7)
     assert x.grad.item() == 36
     assert named(trace(two), "x").grad.item() == 21  # of this loss, not what .grad has gathered
+
+
+def test_a_gradient_of_several_backwards_is_not_taken_for_one() -> None:
+    w = tt.randn(20, 20, requires_grad=True)
+
+    def step() -> tt.Tensor:
+        loss = (tt.tanh(w @ w) * 2).sum()
+        loss.backward()
+        return loss
+
+    one = step()
+    assert named(trace(one), "w").grad.tobytes() == w.grad.numpy().tobytes()
+    two = step()  # adds
+    assert named(trace(one), "w").grad is None
+    assert named(trace(two), "w").grad is None
+    w.grad = None
+    two = step()
+    assert named(trace(two), "w").grad.tobytes() == w.grad.numpy().tobytes()
 
 
 def test_the_gradient_that_backward_was_given() -> None:
@@ -318,6 +338,114 @@ def test_values_from_before_a_change_in_place() -> None:
     t = trace(y)
     assert op(t, "mul").inputs[0].local != [2, 4]  # what its rule needs is another number now
     assert op(t, "mul").value.tolist() == [1, 4]
+
+
+def test_an_array_without_gradient_is_one_node_with_its_name() -> None:
+    x, w = tt.randn(6, 20), tt.randn(20, 20, requires_grad=True)
+    loss = ((x @ w) * x + x).sum()
+    for _ in range(2):
+        (c,) = [n for n in trace(loss).nodes if n.kind == "constant"]
+        assert (c.name, c.shape, c.value.tobytes()) == ("x", (6, 20), x.numpy().tobytes())
+        if w.grad is None:
+            loss.backward()
+    del x
+    (c,) = [n for n in trace(loss).nodes if n.kind == "constant"]
+    assert (c.name, c.shape, c.value) == (None, (6, 20), None)
+
+
+def test_a_constant_changed_since_has_no_value() -> None:
+    x, w = tt.ones(20), tt.ones(20, requires_grad=True)
+    y = (w - x).sum()
+    x += 1
+    assert named(trace(y), "x").value is None
+
+
+def test_names_of_constants() -> None:
+    few = {"scale": tt.tensor([1.0, 2.0])}
+    many, held = [tt.randn(20), tt.randn(20)], type("Held", (), {})()
+    held.bias = tt.randn(20)
+    given = tt.name(tt.randn(20), "noise")
+    rows = np.ones(20, np.float32)
+    w, v = tt.ones(20, requires_grad=True), tt.ones(2, requires_grad=True)
+    y = ((w + many[1] - held.bias + given.detach()) * rows).sum() + (v * few["scale"]).sum()
+    for _ in range(2):
+        found = [n.name for n in trace(y).nodes if n.kind == "constant"]
+        assert found == ["many[1]", "held.bias", "noise", "rows", "few['scale']"]
+        if w.grad is None:
+            y.backward()
+
+
+def test_targets_are_inputs() -> None:
+    scores, labels = tt.randn(20, 3, requires_grad=True), tt.randint(0, 3, (20,))
+    n = trace(F.cross_entropy(scores, labels))
+    assert [n.nodes[e.source].name for e in n.nodes[n.root].inputs] == ["scores", "labels"]
+    assert n.nodes[n.root].inputs[0].local == "dscores = (softmax(scores) - onehot(labels)) * dcross_entropy2 / 20"
+    t = trace(F.cross_entropy(scores, tt.randint(0, 3, (20,)), reduction="sum"))
+    assert t.nodes[t.root].inputs[0].local.endswith("onehot(target)) * dcross_entropy2")
+
+
+@pytest.mark.parametrize("activation", ["ReLU", "Sigmoid", "GELU", "LeakyReLU"])
+def test_a_fused_op_says_its_activation(activation: str) -> None:
+    model = tt.nn.Sequential(tt.nn.Linear(20, 5), getattr(tt.nn, activation)())
+    y = model(tt.randn(4, 20)).sum()
+    names = {"LeakyReLU": "leaky_relu"}
+    found = []
+    for _ in range(2):
+        found += [n.op for n in trace(y).nodes if n.op.startswith("linear")]
+        if model[0].bias.grad is None:
+            y.backward()
+    assert found == [f"linear_{names.get(activation, activation.lower())}"] * 2
+
+
+class Twice(tt.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = tt.nn.Parameter(tt.ones(3, 3))
+
+    def forward(self, x: tt.Tensor) -> tt.Tensor:
+        return (x @ self.weight).exp()
+
+
+def test_modules_without_inspect() -> None:
+    model = tt.nn.Sequential(tt.nn.Linear(4, 3), Twice(), tt.nn.Conv2d(1, 1, 1))
+    y = model[2](model[1](model[0](tt.randn(2, 4))).reshape(1, 1, 2, 3)).sum()
+    penalty = sum((p**2).sum() for p in model.parameters())
+    where = {n.op: n.module for n in trace(y + penalty).nodes if n.kind == "op"}
+    assert where.pop("linear") == "0"
+    assert (where.pop("matmul"), where.pop("exp")) == ("1", "1")  # written in the only Twice
+    assert where.pop("conv2d") == "2"
+    assert set(where.values()) == {None}
+
+
+def test_parameters_of_several_models() -> None:
+    encoder, head = tt.nn.Sequential(tt.nn.Linear(4, 3)), tt.nn.Linear(3, 2)
+    nodes = trace(head(encoder(tt.randn(2, 4))).sum()).nodes
+    names = [n.name for n in nodes if n.kind == "parameter"]
+    assert names == ["encoder.0.weight", "encoder.0.bias", "head.weight", "head.bias"]
+    assert [n.module for n in nodes if n.op == "linear"] == ["encoder.0", "head"]
+
+
+def test_what_stays_after_backward_holds_no_large_memory() -> None:
+    big, w = tt.randn(1000), leaf(1.0, 2.0)
+    part, memory = big[:2], weakref.ref(big._data)
+    y = (w * part).sum()
+    y.backward()
+    del big, part
+    assert memory() is None
+    assert [n.shape for n in trace(y).nodes if n.kind == "constant"] == [(2,)]
+    small = leaf(1.0, 2.0) * 1
+    other = tt.ones(1000, dtype=tt.float64, requires_grad=True) * 1
+    (tt.cat([small, other]) * 3).sum().backward()
+    upstream = noted(small.grad_fn)[3]
+    assert upstream.tolist() == [3, 3]
+    assert not isinstance(upstream.base, np.ndarray)  # a part of cat's gradient would keep it all
+
+
+def test_constants_of_a_join() -> None:
+    x, k = leaf(1.0, 2.0), tt.tensor([5.0], dtype=tt.float64)
+    t = trace(tt.cat([k, x]))
+    assert [t.nodes[e.source].name for e in op(t, "cat").inputs] == ["k", "x"]
+    assert named(t, "k").value.tolist() == [5]
 
 
 def test_views() -> None:

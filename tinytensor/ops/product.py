@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _kernels
-from ..op import Array, op
+from ..op import Array, Op, op
 from ..tensor import Tensor
 from .activation import (
     elu_grad,
@@ -197,41 +197,53 @@ def _(g: Any, x: Any, weight: Any, turned: bool, needs: Any, into: Any) -> Any:
     return _affine_grad(g, x, weight, turned, needs, into)
 
 
-@op(aux=("z", "turned"))
-def _linear_activation(x: Array, weight: Array, bias: Array | None, act: Any, p0: float, p1: float) -> Any:
-    """An activation whose gradient is worked out from its value."""
-    try:
-        return _kernels.linear(x, weight, bias, act.value, p0, p1)
-    except TypeError:
-        return _other_dtypes(x, weight, bias, act.value, p0, p1, False)
+def _of_value(name: str, act: Activation) -> Op[Any]:
+    """linear and an activation whose gradient is worked out from its value."""
+
+    def forward(x: Array, weight: Array, bias: Array | None, p0: float, p1: float) -> Any:
+        try:
+            return _kernels.linear(x, weight, bias, act.value, p0, p1)
+        except TypeError:
+            return _other_dtypes(x, weight, bias, act.value, p0, p1, False)
+
+    def rule(g: Any, x: Any, weight: Any, p0: float, p1: float, out: Any, turned: bool, needs: Any, into: Any) -> Any:
+        if isinstance(g, Tensor):
+            return _affine_grad(act.grad(g, out), x, weight, turned, needs)
+        return _kernels.linear_grad(g, x, weight, out, out, act.gradient, p0, p1, turned, needs, into)
+
+    forward.__name__ = name
+    made = op(aux=("z", "turned"))(forward)
+    made.rule(x="weight", weight="x")(rule)
+    return made
 
 
-@_linear_activation.rule(x="weight", weight="x")
-def _(
-    g: Any, x: Any, weight: Any, act: Any, p0: float, p1: float, out: Any, turned: bool, needs: Any, into: Any
-) -> Any:
-    if isinstance(g, Tensor):
-        return _affine_grad(act.grad(g, out), x, weight, turned, needs)
-    return _kernels.linear_grad(g, x, weight, out, out, act.gradient, p0, p1, turned, needs, into)
+def _of_input(name: str, act: Activation) -> Op[Any]:
+    """linear and an activation whose gradient is worked out from what goes in."""
+
+    def forward(x: Array, weight: Array, bias: Array | None, p0: float, p1: float) -> Any:
+        try:
+            return _kernels.linear(x, weight, bias, act.value, p0, p1, True)
+        except TypeError:
+            return _other_dtypes(x, weight, bias, act.value, p0, p1, True)
+
+    def rule(
+        g: Any, x: Any, weight: Any, bias: Any, p0: float, p1: float, z: Any, turned: bool, needs: Any, into: Any
+    ) -> Any:
+        if isinstance(g, Tensor):
+            dz = act.grad(g, _linear(x, weight, bias), *(p0, p1)[: act.parameters])
+            return _affine_grad(dz, x, weight, turned, needs)
+        return _kernels.linear_grad(g, x, weight, z, z, act.gradient, p0, p1, turned, needs, into)
+
+    forward.__name__ = name
+    made = op(aux=("z", "turned"))(forward)
+    made.rule(rule)
+    return made
 
 
-@op(aux=("z", "turned"))
-def _linear_activation_of_input(x: Array, weight: Array, bias: Array | None, act: Any, p0: float, p1: float) -> Any:
-    """An activation whose gradient is worked out from what goes in."""
-    try:
-        return _kernels.linear(x, weight, bias, act.value, p0, p1, True)
-    except TypeError:
-        return _other_dtypes(x, weight, bias, act.value, p0, p1, True)
-
-
-@_linear_activation_of_input.rule
-def _(
-    g: Any, x: Any, weight: Any, bias: Any, act: Any, p0: float, p1: float, z: Any, turned: bool, needs: Any, into: Any
-) -> Any:
-    if isinstance(g, Tensor):
-        dz = act.grad(g, _linear(x, weight, bias), *(p0, p1)[: act.parameters])
-        return _affine_grad(dz, x, weight, turned, needs)
-    return _kernels.linear_grad(g, x, weight, z, z, act.gradient, p0, p1, turned, needs, into)
+_FUSED = {
+    act.value: (_of_input if act.keeps_input else _of_value)(f"linear_{name}", act) for name, act in ACTIVATIONS.items()
+}
+"""An op for each activation, by its kernel: graphs, errors and pictures say which it is."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Tensor:
@@ -245,5 +257,4 @@ def linear_activation(
 ) -> Tensor:
     """linear and an elementwise function (one of ACTIVATIONS, with its parameters) as one op, with the bits that the two give
     one after the other, forward and backward."""
-    call = _linear_activation_of_input if activation.keeps_input else _linear_activation
-    return call(x, weight, bias, activation, p0, p1)
+    return _FUSED[activation.value](x, weight, bias, p0, p1)

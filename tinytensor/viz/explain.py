@@ -11,11 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from ..tensor import Tensor
+from .scene import fused
 from .trace import OTHER, Edge, Trace, TraceNode, short_name, trace
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "explain", "line_text"]
+HINT = "?: not kept; run forward and backward within `with tt.inspect():`"
 HEADS = ("node", "gate", "value", "upstream", "input", "local", "downstream", "stored by forward", "line")
 SHOWN = 6  # elements of an array that are written out
+WIDEST = 60  # letters of a source line
+_STYLE = """<style>
+.tt-explain { overflow-x: auto }
+.tt-explain table, .tt-explain ul { font: 12px/1.5 ui-monospace, Menlo, Consolas, monospace }
+.tt-explain table { border-collapse: collapse }
+.tt-explain table th, .tt-explain table td { text-align: left; vertical-align: top; padding: 2px 14px 2px 0; max-width: 34em;
+  white-space: nowrap; overflow-wrap: break-word; font-variant-numeric: tabular-nums }
+.tt-explain table td.number { text-align: right }
+.tt-explain table td.long { white-space: normal; min-width: 20em }
+.tt-explain table thead th { border-bottom: 1px solid }
+.tt-explain table tbody tr.first td { border-top: 1px solid rgb(128 128 128 / 40%) }
+.tt-explain ul { padding-left: 1.2em }
+</style>"""
 
 
 def explain(root: Tensor, gradient: Any = None) -> Explanation:
@@ -31,16 +46,17 @@ class Explanation:
 
     def rows(self) -> list[tuple[str, ...]]:
         """The cells, one tuple for each input of each node (HEADS names them); those of the node itself in its first alone."""
-        found = []
+        found, before = [], None
         for n in reversed(self.trace.nodes):
             if n.kind != "op" or n.op == OTHER:
                 continue
             kept = ", ".join(n.stored)
-            first = (self._title(n), n.gate, self._value(n), _number(n.grad, n.shape))
+            line, before = line_text(n.line, n.line == before), n.line
+            first = (self._title(n), n.gate or fused(n.op) or "", self._value(n), _number(n.grad, n.shape))
             edges: list[Edge | None] = [*n.inputs] or [None]
             for i, e in enumerate(edges):
                 cells = first if i == 0 else ("",) * len(first)
-                last = (kept, line_text(n.line)) if i == 0 else ("", "")
+                last = (kept, line) if i == 0 else ("", "")
                 found.append((*cells, *self._edge(e), *last))
         return found
 
@@ -76,39 +92,57 @@ class Explanation:
             return "", "", ""
         source = self.trace.nodes[e.source]
         if source.kind == "constant":
-            return (
-                (
-                    source.name
-                    or (_number(source.value, source.shape) if source.value is not None else _shape(source.shape))
-                ),
-                "constant",
-                "",
-            )
-        local = e.local if isinstance(e.local, str) else _number(e.local, None if e.local is None else e.local.shape)
+            if source.name:
+                return source.name, f"constant {_number(source.value, source.shape)}", ""
+            shape = _shape(source.shape) if source.dtype else "?"
+            return _number(source.value, source.shape) if source.value is not None else shape, "constant", ""
+        few = isinstance(e.local, np.ndarray) and (e.local.size <= SHOWN or e.words in (None, "by its rule"))
+        local = _number(e.local, e.local.shape) if isinstance(e.local, np.ndarray) and few else e.words or ""
         return short_name(source), local, _number(e.downstream, source.shape)
 
     def __str__(self) -> str:
         rows = self.rows()
         if not rows:
-            return "\n".join(self.leaves())
+            return "\n".join([*self.leaves(), *self._hint()])
         table = [HEADS, *rows]
         used = [c for c in range(len(HEADS)) if any(row[c] for row in rows)]
         widths = {c: max(len(row[c]) for row in table) for c in used}
         lines = ["  ".join(row[c].ljust(widths[c]) for c in used).rstrip() for row in table]
         lines.insert(1, "  ".join("-" * widths[c] for c in used))
-        return "\n".join([*lines, "", *self.leaves()])
+        return "\n".join([*lines, "", *self.leaves(), *self._hint()])
+
+    def _hint(self) -> list[str]:
+        """What to do where something is unknown."""
+        cells = [cell for row in self.rows() for cell in row[2:7]] + self.leaves()
+        return ["", HINT] if any(cell.startswith("?") or " ? " in cell for cell in cells) else []
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(_cell("th", h) for h in HEADS)
-        body = "".join(f"<tr>{''.join(_cell('td', c) for c in row)}</tr>" for row in self.rows())
+        rows = self.rows()
+        head = "".join(f"<th>{h}</th>" for h in HEADS)
+        body = "".join(
+            f"<tr{' class=first' if row[0] else ''}>{''.join(_cell(i, c) for i, c in enumerate(row))}</tr>"
+            for row in rows
+        )
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else ""
         leaves = "".join(f"<li>{html.escape(text)}</li>" for text in self.leaves())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{leaves}</ul>"
+        hint = "".join(f"<p>{html.escape(text)}</p>" for text in self._hint() if text)
+        return f"{_STYLE}<div class='tt-explain'>{table}<ul>{leaves}</ul>{hint}</div>"
 
 
-def _cell(tag: str, text: str) -> str:
-    return f"<{tag} style='text-align:left'>{html.escape(text)}</{tag}>"
+def _cell(column: int, text: str) -> str:
+    number = column in (2, 3, 5, 6) and _is_number(text)
+    kind = " class=number" if number else " class=long" if len(text) > 24 else ""
+    return f"<td{kind}>{html.escape(text)}</td>"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -122,14 +156,17 @@ def _number(a: npt.NDArray[Any] | None, shape: tuple[int, ...] | None) -> str:
     if a.ndim == 0:
         return f"{a.item():.4g}"
     if a.size <= SHOWN:
-        return np.array2string(a, separator=", ", formatter={"all": lambda v: f"{v:.4g}"}).replace("\n", "")
+        return " ".join(np.array2string(a, separator=", ", formatter={"all": lambda v: f"{v:.4g}"}).split())
+    if a.dtype.kind != "f":
+        return f"{_shape(a.shape)} {a.dtype}"
     return f"{_shape(a.shape)} norm {float(np.linalg.norm(a.astype(np.float64))):.4g}"
 
 
-def line_text(line: str | None) -> str:
-    """The name of the file, the line, and its text where it can be read."""
+def line_text(line: str | None, again: bool = False) -> str:
+    """The name of the file, the line, and, unless it was said before, its text where it can be read."""
     if line is None:
         return ""
     file, _, number = line.rpartition(":")
-    text = linecache.getline(file, int(number)).strip() if number.isdigit() else ""
+    text = linecache.getline(file, int(number)).strip() if number.isdigit() and not again else ""
+    text = text if len(text) <= WIDEST else text[: WIDEST - 4] + " ..."
     return f"{os.path.basename(file)}:{number}" + (f"  {text}" if text else "") if file else line

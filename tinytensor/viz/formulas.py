@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["formula", "gate", "needed_shape"]
+__all__ = ["OF_MODULES", "WORDED", "formula", "gate", "op_name"]
 Shape = tuple[int, ...]
 
-_ROUTES = {"maximum", "minimum", "amax", "amin", "max", "min", "pick", "scatter_extreme"}
-_DISTRIBUTES = {"add", "sub", "rsub"}
+OF_MODULES = ("linear", "conv", "normalized", "embedding", "prelu")
+"""How the names of ops begin that nn's modules run on parameters of their own."""
+WORDED = ("matmul", "linear", "conv", "cross_entropy", "reshape", "permute")
+"""How the names of ops begin whose local gradients are better in words than in numbers, but for scalars."""
+_ROUTES = {"maximum", "minimum", "amax", "amin", "pick", "scatter_extreme", "relu"}
+_DISTRIBUTES = {"add", "sub", "sum"}
 
 # of an elementwise op with inputs {0}, {1}, ..., output {out} and upstream {g}; None: no gradient
 _POINTWISE: dict[str, tuple[str, ...]] = {
     "add": ("{g}", "{g}"),
     "sub": ("{g}", "-{g}"),
-    "rsub": ("-{g}", "{g}"),
     "mul": ("{1} * {g}", "{0} * {g}"),
     "div": ("{g} / {1}", "-{out} / {1} * {g}"),
     "neg": ("-{g}",),
@@ -36,6 +40,33 @@ _POINTWISE: dict[str, tuple[str, ...]] = {
     "softplus": ("sigmoid({0}) * {g}",),
     "relu": ("{g} where {out} > 0, else 0",),
     "leaky_relu": ("{g} where {0} > 0, else slope * {g}",),
+    "prelu": ("{g} where {0} > 0, else {1} * {g}", "{0} * {g} where {0} < 0, else 0"),
+    "elu": ("{g} where {0} > 0, else alpha * exp({0}) * {g}",),
+    "celu": ("{g} where {0} > 0, else exp({0} / alpha) * {g}",),
+    "selu": ("scale * {g} where {0} > 0, else scale * alpha * exp({0}) * {g}",),
+    "gelu": ("(Phi({0}) + {0} * phi({0})) * {g}, Phi and phi of the normal distribution",),
+    "gelu_tanh": ("(Phi({0}) + {0} * Phi'({0})) * {g}, Phi by tanh",),
+    "silu": ("sigmoid({0}) * (1 + {0} * (1 - sigmoid({0}))) * {g}",),
+    "mish": ("(tanh(s) + {0} * (1 - tanh(s)^2) * sigmoid({0})) * {g}, s = softplus({0})",),
+    "hardtanh": ("{g} between the bounds, else 0",),
+    "hardsigmoid": ("{g} / 6 between -3 and 3, else 0",),
+    "hardswish": ("(2 {0} + 3) / 6 * {g} between -3 and 3, {g} above, 0 below",),
+    "logsigmoid": ("sigmoid(-{0}) * {g}",),
+    "softsign": ("{g} / (1 + |{0}|)^2",),
+    "tanhshrink": ("tanh({0})^2 * {g}",),
+    "softshrink": ("{g} where {out} is not 0, else 0",),
+    "erf": ("2 / sqrt(pi) * exp(-{0}^2) * {g}",),
+    "sinh": ("cosh({0}) * {g}",),
+    "cosh": ("sinh({0}) * {g}",),
+    "log2": ("{g} / ({0} * log(2))",),
+    "log10": ("{g} / ({0} * log(10))",),
+    "exp2": ("{out} * log(2) * {g}",),
+    "where": ("", "{g} where {0}, else 0", "0 where {0}, else {g}"),
+    "bernoulli": ("({0} - {1}) / ({0} * (1 - {0})) * {g}", "(log(1 - {0}) - log({0})) * {g}"),
+    "bernoulli_logits": (
+        "(sigmoid({0}) - {1}) * {g}, positives by their weight",
+        "-{0} * {g}, positives by their weight",
+    ),
     "clamp": ("{g} within the bounds, else 0",),
     "maximum": ("{g} where {0} > {1}, half at a tie", "{g} where {1} > {0}, half at a tie"),
     "minimum": ("{g} where {0} < {1}, half at a tie", "{g} where {1} < {0}, half at a tie"),
@@ -49,11 +80,29 @@ _WHOLE: dict[str, str] = {
     "amax": "{g} to the largest, in equal shares at a tie",
     "amin": "{g} to the smallest, in equal shares at a tie",
     "clone": "{g}",
+    "floor_at": "{g} above the bound, else 0",
     "reshape": "{g} in {0}'s shape",
     "permute": "{g}, dimensions put back",
     "broadcast_to": "{g} summed over the copies",
     "getitem": "{g} at the index, else 0",
-    "pick": "{g} to the picked element, else 0",
+    "pick": "{g} to the largest of each window, else 0",
+    "window_sum": "{g} to every element of its window",
+    "bin_sum": "{g} to every element of its bin",
+    "embedding": "{g} added to the rows that were looked up, else 0",
+    "pad": "{g} without its border",
+    "flip": "{g}, flipped back",
+    "roll": "{g}, rolled back",
+    "tile": "{g} summed over the copies",
+    "triangle": "{g} in the triangle, else 0",
+    "diagonal": "{g} on the diagonal, else 0",
+    "unfold": "{g} added where the windows lay",
+    "fold": "{g} in the windows",
+    "cumsum": "the sum of {g} from each place on",
+    "prod": "{out} / {0} * {g}",
+    "var": "2 ({0} - mean({0})) / n * {g}",
+    "norm2": "{0} / {out} * {g}",
+    "glu": "with a, b the halves of {0}: sigmoid(b) * {g}, a * sigmoid(b) * (1 - sigmoid(b)) * {g}",
+    "masked_softmax": "{out} * ({g} - sum({g} * {out}))",
     "softmax": "{out} * ({g} - sum({g} * {out}))",
     "log_softmax": "{g} - exp({out}) * sum({g})",
     "logsumexp": "softmax({0}) * {g}",
@@ -67,6 +116,12 @@ def gate(op: str) -> str:
     if op == "mul":
         return "mul: swaps"
     return "max: routes" if op in _ROUTES else ""
+
+
+def op_name(op: str, ndim: int) -> str:
+    """What explanations call an op: as a rule its name; an output of ndim dimensions tells conv2d and max_pool2d from 1d."""
+    names = {"pick": "max_pool", "window_sum": "window_sum", "conv": "conv"}
+    return f"{names[op]}{ndim - 2}d" if op in names and ndim > 2 else op
 
 
 def _product(left: str, right: str, a: Shape, b: Shape) -> str:
@@ -94,28 +149,65 @@ def _matmul(place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, o
     return _product(f"{x}^T", g, _turned(a), out)
 
 
-def _linear(op: str, place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out: Shape) -> str:
-    dz = g if op == "linear" else "dz"
-    lead = "" if op == "linear" else f"dz = {g} through the activation, "
+def _conv(place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out: Shape) -> str:
+    """What a convolution's rule does, which correlates input and kernel."""
+    if place == 0:
+        return f"{g} convolved with {names[1]}: {_text(out)}*{_text(shapes[1])}"
+    if place == 1:
+        return f"{names[0]} correlated with {g}: {_text(shapes[0])}*{_text(out)}"
+    return f"{g} summed over samples and positions: {_text(out)} -> {_text(shapes[2])}"
+
+
+def _normalized(place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out: Shape) -> str:
+    """u stands for the input, centered and scaled."""
+    h = f"{g} * {names[1]}" if len(names) > 1 and names[1] != "?" else g
+    u = f"u = {names[0]} normalized"
+    if place == 0:
+        return f"scale * (h - mean(h) - u * mean(h * u)), h = {h}, {u}"
+    summed = f", summed to {_text(shapes[place])}" if shapes[place] != out else ""
+    return f"u * {g}{summed}, {u}" if place == 1 else f"{g}{summed}"
+
+
+def _linear(op: str, place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out: Shape, result: str) -> str:
+    act = op.partition("_")[2]
+    dz, lead = g, ""
+    if act:
+        slope = _POINTWISE.get(act, ("",))[0].format("z", out=result, g=g)
+        dz, lead = "dz", f", dz = {slope}" if slope else f", dz = {g} through {act}"
     rows, flat = (out, shapes[0]) if len(out) > 1 else ((1, *out), (1, *shapes[0]))
     if place == 0:
-        return lead + _product(dz, names[1], rows, shapes[1])
+        return _product(dz, names[1], rows, shapes[1]) + lead
     if place == 1:
-        return lead + _product(f"{dz}^T", names[0], _turned(rows), flat)
-    return f"{lead}{dz} summed over rows: {_text(rows)} -> {_text(shapes[2])}"
+        return _product(f"{dz}^T", names[0], _turned(rows), flat) + lead
+    return f"{dz} summed over rows: {_text(rows)} -> {_text(shapes[2])}{lead}"
 
 
-def formula(op: str, place: int, names: Sequence[str], shapes: Sequence[Shape], out: Shape, result: str) -> str:
-    """upstream x local of one input in words: op by its name, which input, the inputs' names and shapes, and the output's
-    shape and name. "by its rule" where the table does not know the op."""
+def formula(
+    op: str,
+    place: int,
+    names: Sequence[str],
+    shapes: Sequence[Shape],
+    out: Shape,
+    result: str,
+    known: Mapping[str, Any],
+) -> str:
+    """upstream x local of one input in words: op by its name, which input, the inputs' names and shapes, the output's shape and
+    name, and what else the rule knows. "" where the table does not know the op."""
     g = f"d{result}"
     found: str | None = None
-    if op == "matmul" and len(shapes) == 2:
+    if op == "matmul":
         found = _matmul(place, names, shapes, g, out)
-    elif op in ("linear", "linear_activation", "linear_activation_of_input"):
-        found = _linear(op, place, names, shapes, g, out)
+    elif op.startswith("linear"):
+        found = _linear(op, place, names, shapes, g, out, result)
+    elif op == "conv":
+        found = _conv(place, names, shapes, g, out)
+    elif op == "normalized":
+        found = _normalized(place, names, shapes, g, out)
     elif op == "cross_entropy":
-        found = f"(softmax({names[0]}) - onehot(target)) * {g}" + ("" if out else ", averaged as the loss is")
+        over = known.get("over")
+        share = f" / {over:.6g}" if isinstance(over, (int, float)) and over != 1 else ""
+        target = names[1] if len(names) > 1 else "target"
+        found = f"(softmax({names[0]}) - onehot({target})) * {g}{share}"
     elif op in _POINTWISE and place < len(_POINTWISE[op]):
         found = _POINTWISE[op][place].format(*names, out=result, g=g)
         if shapes[place] != out:
@@ -127,20 +219,8 @@ def formula(op: str, place: int, names: Sequence[str], shapes: Sequence[Shape], 
         for n in out:
             kept *= n
         found = _WHOLE[op].format(*names, out=result, g=g, count=size // max(kept, 1))
+    elif op == "overlay":
+        found = f"{g} where the view lies" if place else f"{g}, 0 where the view was written"
     elif op == "cat":
         found = f"the slice of {g} that {names[place]} became"
-    if found is None:
-        return "by its rule"
-    return found
-
-
-def needed_shape(op: str, place: int, shapes: Sequence[Shape | None], out: Shape) -> Shape:
-    """The shape of an input that was not kept, from the other inputs' and the output's."""
-    other = next((s for i, s in enumerate(shapes) if s is not None and i != place), None)
-    if other is not None and op.startswith("linear") and place == 0 and len(shapes) > 1 and shapes[1] is not None:
-        return (*out[:-1], shapes[1][-1])
-    if other is not None and op == "matmul":
-        if place == 0:
-            return (*out[:-1], other[-2]) if len(other) > 1 else (*out, other[0])
-        return (*out[:-2], other[-1], out[-1]) if len(other) > 1 and len(out) > 1 else other[-1:]
-    return out
+    return found or ""

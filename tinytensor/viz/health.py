@@ -28,7 +28,7 @@ from tinytensor.train.sources import dataset_of, pair, unpack
 from tinytensor.viz.dependence import PERMUTATIONS, depends
 from tinytensor.viz.fitting import decay_holds, guessing, has_stalled, overfits, unexplained
 from tinytensor.viz.observed import LayerHealth, Observed, lost_by_the_draw
-from tinytensor.viz.trace import _names
+from tinytensor.viz.trace import Names
 
 __all__ = ["FINDINGS", "Diagnosis", "Finding", "LayerHealth", "diagnose"]
 
@@ -306,7 +306,7 @@ def _named_parameters(model: Any, optimizer: optim.Optimizer | None, given: Any,
             )
     if not found:
         raise ValueError("diagnose: a model that is no Module needs parameters=, or the optimizer that holds them")
-    local = _names(frame)
+    local = Names(frame, {id(p) for _, p in found}).of
     return {name or name_of(p) or local.get(id(p)) or f"p{i}": p for i, (name, p) in enumerate(found)}
 
 

@@ -251,10 +251,9 @@ def _value(node: Node) -> NDArray[Any] | None:
 
 def _fused(node: Node) -> str | None:
     """The activation that a linear layer ran in its own pass."""
-    if node.op.__name__ != "linear_activation":
-        return None
-    act = next((v for name, _, v, _ in kept_names(node) if name == "act"), None)
-    return next((name for name, known in ACTIVATIONS.items() if known is act), None)
+    fused, _, activation = node.op.__name__.partition("_")
+    known = ACTIVATIONS.get(activation) if fused == "linear" else None
+    return None if known is None or known.keeps_input else activation
 
 
 def _slope(node: Node, fused: str | None, value: NDArray[Any]) -> NDArray[Any] | None:
@@ -280,9 +279,9 @@ def _floor(node: Node) -> float | None:
     """The lower bound of a clamp, hardtanh, or maximum with a constant."""
     op = node.op.__name__.strip("_")
     if op == "maximum":
-        constants = [c for c in noted(node)[5] or () if c is not None]
+        constants = [v for _, at, v, *_ in kept_names(node) if at >= 0 and node.parents[at] is None]
         return 0.0 if len(constants) == 1 and not np.any(constants[0]) else None
-    return next((float(v) for name, _, v, _ in kept_names(node) if name == "low" and v is not None), None)
+    return next((float(v) for name, _, v, *_ in kept_names(node) if name == "low" and v is not None), None)
 
 
 def _source(node: Node, produced: Mapping[Node, str]) -> str:

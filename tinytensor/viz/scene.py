@@ -123,8 +123,6 @@ def title_of(node: TraceNode) -> str:
 def fused(op: str) -> str | None:
     """What an op does at once that a graph could also show as several, or None."""
     op = op.lstrip("_")
-    if op.startswith("linear_activation"):
-        return "linear + activation"
     if op.startswith("linear_"):
         return f"linear + {op[7:]}"
     return " + ".join(op.split("+")) if "+" in op and op != "+" else _FUSED.get(op)

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .._tape import Node, close_again, kept_names, noted, number_of, open_again, try_rule
+from .. import _kernels
+from .._tape import HOOK_AFTER, Node, close_again, kept_names, noted, number_of, open_again, try_rule, walk_of
 from ..anomaly import modules_of, path_of
 from ..function import _rule as function_rule
-from ..naming import name_of
+from ..naming import name_of, named_leaves
 from ..tensor import Tensor
-from .formulas import formula, gate, needed_shape
+from .formulas import OF_MODULES, WORDED, formula, gate, op_name
 
-__all__ = ["Edge", "Summary", "Trace", "TraceNode", "short_name", "trace"]
+__all__ = ["Edge", "Names", "Summary", "Trace", "TraceNode", "short_name", "trace"]
 Array = npt.NDArray[Any]
 OTHER = "another output"
+STORED = {"out": "its value", "lse": "logsumexp"}  # what rules keep, in words
+SHOWN = (
+    "target",
+    "weight",
+    "ids",
+)  # arrays among an op's other arguments that are shown as inputs; and what has a name
+LISTED = 64  # elements of a list, and attributes of an object, that are looked at for names
 FEW = 16
 """Arrays of more elements are shown by a summary, local gradients of more by a formula."""
 
@@ -41,14 +51,15 @@ class Summary:
 class Edge:
     """One use of a value: from what made it to an input of a node.
 
-    local: where numbers, of the input's shape (times upstream, broadcast, it is downstream) or the Jacobian, (outputs, inputs);
-    else the product of upstream and local in words. downstream: what reaches the input along this edge, None where unknown.
+    words: the product of upstream and local in words. local: where numbers, of the input's shape (times upstream, broadcast, it is downstream) or the Jacobian, (outputs, inputs);
+    else `words`. downstream: what reaches the input along this edge, None where unknown.
     """
 
     source: int
     place: int
     local: str | Array | None
     downstream: Array | None
+    words: str | None = None
 
 
 @dataclass
@@ -89,14 +100,17 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
 
     Nothing is freed and no .grad changes. gradient: the upstream gradient where backward has not run; without it, a root of more
     than one element gives no gradients. Names are those of `tt.name`, paths of parameters in modules, and variables of the
-    caller. RuntimeError where root does not require grad, or gradient has another shape.
+    caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it.
+    The module of an op is known within `tt.inspect()`; without, only that of an op of nn with parameters, and of what is written
+    in the forward of a module that there is once.
+    RuntimeError where root does not require grad, or gradient has another shape.
     """
     if not isinstance(root, Tensor) or not root._requires:
         raise RuntimeError(
             "trace: this tensor does not require grad and has no history; set requires_grad=True on its leaves"
         )
-    builder = _Builder(root, _names(sys._getframe(1)))
-    builder.build()
+    builder = _Builder(root)
+    builder.build(Names(sys._getframe(1), builder.found))
     builder.gradients(_start(root, gradient))
     return Trace(builder.nodes, builder.at[builder.key(root._node or root, root._slot)])
 
@@ -110,55 +124,113 @@ def _start(root: Tensor, gradient: Any) -> Array | None:
     return np.ones(root.shape, root.dtype) if root._data.size == 1 else None
 
 
-def _names(frame: Any) -> dict[Any, str]:
-    """Names of what the caller's variables hold: of leaves by id, of nodes by (node, slot), parameters by their paths."""
-    from ..nn import Module
+class Names:
+    """What the caller calls the parts of a graph whose nodes and leaves are `found`."""
 
-    while frame is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] == "tinytensor":
-        frame = frame.f_back
-    found: dict[Any, str] = {}
-    items = list(frame.f_locals.items()) if frame is not None else []
-    modules = [v for _, v in items if isinstance(v, Module)]
-    below = {id(m) for top in modules for m in top.modules() if m is not top}
-    for top in sorted(modules, key=lambda m: id(m) in below):  # whole models first: the longest paths
-        for path, p in top.named_parameters():
-            found.setdefault(id(p), path)
-    for variable, v in items:
-        if isinstance(v, Tensor) and not variable.startswith("_"):
-            found.setdefault(id(v) if v._node is None else (v._node, v._slot), variable)
-    return found
+    def __init__(self, frame: FrameType | None, found: Container[Any]) -> None:
+        from ..nn import Module
+
+        while frame is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] == "tinytensor":
+            frame = frame.f_back
+        self.of: dict[Any, str] = {}
+        """of leaves by id, of nodes by (node, slot), of arrays by array_key"""
+        self.prefixes: dict[int, str] = {}
+        """of whole models, by id: what stands before the paths in them"""
+        self.forwards: dict[Any, list[str]] = {}
+        """paths of the modules whose forward is this code"""
+        self.values: dict[Any, Array] = {}
+        """of nodes by (node, slot), where the caller has the tensor and its memory was never changed in place"""
+        for t, name in named_leaves():
+            self.of.setdefault(array_key(t._data), name)
+        items = [] if frame is None else [*frame.f_locals.items(), *frame.f_globals.items()]
+        items = [(name, v) for name, v in items if name.isidentifier() and not name.startswith("_")]
+        items += [pair for name, v in items for pair in _parts(name, v)]
+        tops: dict[int, tuple[str, Any]] = {}
+        for variable, v in items:
+            if isinstance(v, Module) and any(id(p) in found for p in v.parameters()):
+                tops.setdefault(id(v), (variable, v))
+        below = {id(m) for _, top in tops.values() for m in top.modules() if m is not top}
+        whole = [pair for key, pair in tops.items() if key not in below]
+        for variable, top in whole:
+            own = any(id(p) in found for p in top._parameters.values() if p is not None)
+            prefix = self.prefixes[id(top)] = variable if own or len(whole) > 1 else ""
+            for path, p in top.named_parameters():
+                self.of.setdefault(id(p), f"{prefix}.{path}" if prefix else path)
+            for path, m in top.named_modules():
+                code = getattr(type(m).forward, "__code__", None)
+                if code is not None:
+                    self.forwards.setdefault(code, []).append(f"{prefix}.{path}".strip("."))
+        for variable, v in items:
+            if isinstance(v, Tensor):
+                self.of.setdefault(id(v) if v._node is None else (v._node, v._slot), variable)
+                block = _kernels.block(v._data)
+                if v._node is not None and block is not None and block.version == 0:
+                    self.values[v._node, v._slot] = v._data
+                if not v._requires:
+                    self.of.setdefault(array_key(v._data), variable)
+            elif isinstance(v, np.ndarray):
+                self.of.setdefault(array_key(v), variable)
+
+
+def _parts(name: str, v: Any) -> Iterator[tuple[str, Any]]:
+    """What a list, a dict, or an object of the caller's holds, as it would be written."""
+    if type(v) in (list, tuple):
+        yield from ((f"{name}[{i}]", item) for i, item in enumerate(v[:LISTED]))
+    elif type(v) is dict:
+        yield from ((f"{name}[{key!r}]", item) for key, item in list(v.items())[:LISTED])
+    elif not isinstance(v, (Tensor, ModuleType, FunctionType, type)) and isinstance(getattr(v, "__dict__", None), dict):
+        for key, item in list(v.__dict__.items())[:LISTED]:
+            yield f"{name}.{key}", item
+            if type(item) in (list, tuple):
+                yield from _parts(f"{name}.{key}", item)
+
+
+def array_key(a: Any) -> Any:
+    """What tells an array from others: the same for another view of just the same elements."""
+    if not isinstance(a, np.ndarray):
+        return "gone", id(a)
+    place = a.__array_interface__
+    return place["data"][0], a.shape, a.strides, a.dtype.str
 
 
 class _Builder:
     """Makes the nodes of a trace, then finds their gradients."""
 
-    def __init__(self, root: Tensor, names: dict[Any, str]) -> None:
-        self.root, self.names = root, names
+    def __init__(self, root: Tensor) -> None:
+        self.root = root
         self.nodes: list[TraceNode] = []
         self.at: dict[Any, int] = {}
         self.made: list[Any] = []  # the Node, or None, of each TraceNode
+        self.found: dict[Any, set[int]] = {}
+        """Nodes with the outputs of theirs that are used, ids of leaves."""
+        if root._node is None:
+            self.found[id(root)] = {0}
+            return
+        self.found[root._node] = {root._slot}
+        stack = [root._node]
+        while stack:
+            node = stack.pop()
+            for i, parent in enumerate(node.parents):
+                if parent is None:
+                    continue
+                key = parent if isinstance(parent, Node) else id(parent)
+                if key not in self.found:
+                    self.found[key] = set()
+                    if isinstance(parent, Node):
+                        stack.append(parent)
+                self.found[key].add(node.slots[i] if node.slots is not None else 0)
 
     @staticmethod
     def key(what: Any, slot: int = 0) -> Any:
         return (what, slot) if isinstance(what, Node) else id(what)
 
-    def build(self) -> None:
-        start = self.root._node
-        if start is None:
+    def build(self, names: Names) -> None:
+        self.names = names
+        if self.root._node is None:
             self.leaf(self.root)
             return
-        uses: dict[Any, set[int]] = {start: {self.root._slot}}
-        stack = [start]
-        while stack:
-            node = stack.pop()
-            for i, parent in enumerate(node.parents):
-                if isinstance(parent, Node):
-                    if parent not in uses:
-                        uses[parent] = set()
-                        stack.append(parent)
-                    uses[parent].add(node.slots[i] if node.slots is not None else 0)
-        for node in sorted(uses, key=number_of):
-            self.op(node, sorted(uses[node] | {0}))
+        for node in sorted((n for n in self.found if isinstance(n, Node)), key=number_of):
+            self.op(node, sorted(self.found[node] | {0}))
         count: dict[int, int] = {}
         for n in self.nodes:
             for e in n.inputs:
@@ -182,7 +254,7 @@ class _Builder:
 
         if id(t) not in self.at:
             parameter = isinstance(t, Parameter)
-            name = name_of(t) or self.names.get(id(t))
+            name = name_of(t) or self.names.of.get(id(t))
             self.put(
                 id(t), t, op="parameter" if parameter else "leaf", kind="parameter" if parameter else "leaf", gate="", name=name,
                 module=name.rpartition(".")[0] or None if parameter and name else None, shape=t.shape, dtype=str(t.dtype),
@@ -190,19 +262,22 @@ class _Builder:
             )  # fmt: skip
         return self.at[id(t)]
 
-    def constant(self, node: Node, place: int, v: Any) -> int:
+    def constant(self, v: Any, which: Any, name: str | None = None) -> int:
+        """The node of an input without gradient: its value where it is there, and what tells its array from others."""
+        key = None if which is None else array_key(which[0])
+        if key is not None and key in self.at:
+            n = self.nodes[self.at[key]]
+            if n.value is None and v is not None:
+                n.value = np.array(v)
+                n.summary = summary(n.value) if n.value.size > FEW else None
+            return n.index
         value = None if v is None else np.array(v)
-        if value is None:
-            shapes = [
-                p.shape if isinstance(p, Tensor) else p.outputs[0][0] if isinstance(p, Node) else None
-                for p in node.parents
-            ]
-            shape, dtype = needed_shape(node.op.__name__, place, shapes, node.outputs[0][0]), str(node.outputs[0][1])
-        else:
-            shape, dtype = value.shape, str(value.dtype)
+        shape, dtype = (value.shape, value.dtype) if which is None and value is not None else ((), "")
+        if which is not None:
+            _, shape, dtype = which
         return self.put(
-            None, None, op="constant", kind="constant", gate="", name=None, module=None, shape=shape, dtype=dtype, value=value,
-            inputs=[], line=None,
+            key, None, op="constant", kind="constant", gate="", name=self.names.of.get(key) or name, module=None, shape=shape,
+            dtype=str(dtype), value=value, inputs=[], line=None,
         ).index  # fmt: skip
 
     def op(self, node: Node, slots: list[int]) -> None:
@@ -211,39 +286,62 @@ class _Builder:
         inputs = []
         for i, parent in enumerate(node.parents):
             if parent is None:
-                given = [v for _, place, v, _ in kept if place == i] + [constants[i] if constants else None]
-                v = next((v for v in given if v is not None), None)
-                if v is None and self.absent(node, i):
+                given = [(v, which) for _, place, v, _, which in kept if place == i]
+                given += constants[i : i + 1] if constants else []
+                v, which = next((g for g in given if g[0] is not None or g[1] is not None), (None, None))
+                if v is None and which is None and self.absent(node, i):
                     continue
-                source = self.constant(node, i, v)
+                source = self.constant(v, which)
             elif isinstance(parent, Node):
                 source = self.at[self.key(parent, node.slots[i] if node.slots is not None else 0)]
             else:
                 source = self.leaf(parent)
             inputs.append(Edge(source, i, None, None))
+        place = len(node.parents)
+        for argument, at, v, array, which in kept:
+            if at >= 0 or array or which is None:
+                continue
+            if argument in SHOWN or array_key(which[0]) in self.names.of:
+                inputs.append(Edge(self.constant(v, which, argument), place, None, None))
+                place += 1
         values = value if isinstance(value, list) else [value]
         outputs = node.outputs
-        modules = modules_of(node)
-        path = path_of(modules) if modules else ""
-        stored = [name for name, _, v, array in kept if array and (v is None or isinstance(v, np.ndarray))]
-        if not path:  # the module of the parameters that it takes
-            path = next(
-                (self.nodes[e.source].module or "" for e in inputs if self.nodes[e.source].kind == "parameter"), ""
-            )
+        title = op_name(node.op.__name__, len(outputs[0][0]))
         main = -1
         for slot in slots:
             one = values[slot] if slot < len(values) else None
             if one is None and node is self.root._node and slot == self.root._slot:
                 one = self.root._data
-            name = name_of(node, slot) or self.names.get((node, slot))
+            if one is None and (node, slot) in self.names.values:
+                one = self.names.values[node, slot]
+            name = name_of(node, slot) or self.names.of.get((node, slot))
             n = self.put(
-                (node, slot), node, op=node.op.__name__ if slot == 0 else OTHER, kind="op",
-                gate=gate(node.op.__name__) if slot == 0 else "", name=name, module=path or None, shape=outputs[slot][0],
+                (node, slot), node, op=title if slot == 0 else OTHER, kind="op",
+                gate=gate(node.op.__name__) if slot == 0 else "", name=name, module=self.module(node, inputs), shape=outputs[slot][0],
                 dtype=str(outputs[slot][1]), value=None if one is None or not same else one.copy(),
-                inputs=inputs if slot == 0 else [Edge(main, slot, None, None)], line=node.line,
-                stored=stored if slot == 0 else [], changed=not same,
+                inputs=inputs if slot == 0 else [Edge(main, slot, None, None)], line=node.line, changed=not same,
             )  # fmt: skip
-            main = n.index if slot == 0 else main
+            if slot == 0:
+                main = n.index
+                called = {e.place: short_name(self.nodes[e.source]) for e in inputs}
+                stored = [
+                    called.get(at, STORED.get(name, name))
+                    for name, at, v, array, _ in kept
+                    if array and (v is None or isinstance(v, np.ndarray))
+                ]
+                n.stored = list(dict.fromkeys(stored))
+
+    def module(self, node: Node, inputs: list[Edge]) -> str | None:
+        """The path of the module that an op ran in, as far as it is known."""
+        modules = modules_of(node)
+        if modules:
+            return f"{self.names.prefixes.get(id(modules[0]), '')}.{path_of(modules)}".strip(".") or None
+        sources = (self.nodes[e.source] for e in inputs)
+        path = next((n.module for n in sources if n.kind == "parameter" and n.module), None)
+        here = self.names.forwards.get(node.code, [])
+        if path and (path in here or node.op.__name__.startswith(OF_MODULES)):
+            return path
+        return here[0] or None if len(here) == 1 else None
 
     @staticmethod
     def absent(node: Node, i: int) -> bool:
@@ -271,7 +369,7 @@ class _Builder:
                     self.step(n, made, ran)
                     for e in n.inputs:
                         sums.setdefault(e.source, []).append(e.downstream)
-            elif made is not None and n.grad is None and walk and made._grad is not None:
+            elif made is not None and n.grad is None and made._grad is not None and walk_of(made) == walk > 0:
                 n.grad = made._grad._data
             if n.grad is not None:
                 n.grad = n.grad.copy()
@@ -288,27 +386,29 @@ class _Builder:
             checkpointed = None
         try:
             downs = noted(node)[4] if ran else None
-            if downs is None and not (ran and node.hooks):
+            if downs is None and not (ran and any(kind == HOOK_AFTER for kind, *_ in node.hooks or ())):
                 downs = self.by_rule(n, node)
             jacobians = _jacobians(node, n.shape)
+            known = {name: v for name, _, v, _, _ in kept_names(node) if not isinstance(v, np.ndarray)}
         finally:
             close_again(node, checkpointed)
-        names = ["?"] * len(node.parents)
-        shapes: list[tuple[int, ...]] = [()] * len(node.parents)
+        size = max([len(node.parents), *(e.place + 1 for e in n.inputs)])
+        names = ["?"] * size
+        shapes: list[tuple[int, ...]] = [()] * size
         for e in n.inputs:
             names[e.place], shapes[e.place] = short_name(self.nodes[e.source]), self.nodes[e.source].shape
         for e in n.inputs:
-            down = None if downs is None else downs[e.place]
+            down = downs[e.place] if downs is not None and e.place < len(downs) else None
             e.downstream = None if down is None else down.copy()
             if self.nodes[e.source].kind == "constant":
                 continue
-            number = None if jacobians is None else jacobians[e.place]
-            if number is not None:
-                e.local = number
-            elif node.op.function is function_rule:
-                e.local = "by its own backward"
+            if node.op.function is function_rule:
+                e.words = "by its own backward"
             else:
-                e.local = formula(node.op.__name__, e.place, names, shapes, n.shape, short_name(n))
+                words = formula(node.op.__name__, e.place, names, shapes, n.shape, short_name(n), known)
+                e.words = f"d{names[e.place]} = {words}" if words else "by its rule"
+            number = None if jacobians is None else jacobians[e.place]
+            e.local = e.words if number is None else number
 
     def by_rule(self, n: TraceNode, node: Node) -> list[Array | None] | None:
         count = len(node.outputs)
@@ -341,7 +441,7 @@ def _jacobians(node: Node, out: tuple[int, ...]) -> list[Array | None] | None:
         for s in shapes
     ]
     single = size == 1 and all(s is None or math.prod(s) == 1 for s in shapes)
-    words = node.op.function is function_rule or node.op.__name__.startswith(("matmul", "linear", "cross_entropy"))
+    words = node.op.function is function_rule or node.op.__name__.startswith(WORDED)
     if not any(wanted) or not 0 < size <= FEW or len(node.outputs) > 1 or (words and not single):
         return None
     rows = []
