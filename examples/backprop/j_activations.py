@@ -62,7 +62,8 @@ for name, activation in activations.items():
     tt.manual_seed(0)
     model = network(activation)
     right = train(model, optim.Adam(model.parameters(), lr=0.01), epochs=2)
-    print(f"{name}: {[len(units) for units in silent(model)]} silent units, {right:.1f} % right")
+    counts = [len(units) for units in silent(model)]
+    print(f"{name}: {counts} silent units, {right:.1f} % right")
     if name == "ReLU":
         weights, dead = model.state_dict(), silent(model)
         for finding in tt.diagnose(model, (images, labels)).findings:
