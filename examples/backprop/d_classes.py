@@ -52,7 +52,7 @@ class Graph:
         return values
 
     def backward(self):
-        gradients = {self.order[-1]: 1.0}
+        gradients = {self.order[-1]: 1.0}  # the last gate makes the result
         for name in reversed(self.order):
             gate, inputs = self.gates[name]
             for i, gradient in zip(inputs, gate.backward(gradients[name])):
