@@ -17,6 +17,8 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+import tinytensor
+
 
 def blocks(page: Path) -> str:
     """The Python blocks of a page as one program, each line where it stands in the page."""
@@ -28,8 +30,9 @@ def blocks(page: Path) -> str:
 
 
 def run(program: Path, *arguments: str, folder: Path) -> str:
-    """What is to be said of a program that failed; "" for one that ran."""
-    environment = {**os.environ, "MPLBACKEND": "Agg"}
+    """What is to be said of a program that failed; "" for one that ran. It has the package that the build has."""
+    package = str(Path(tinytensor.__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": package, "MPLBACKEND": "Agg"}
     done = subprocess.run(
         [sys.executable, program, *arguments], env=environment, cwd=folder, capture_output=True, text=True
     )
@@ -54,19 +57,17 @@ def make_pictures(app: Sphinx) -> None:
 
 
 def open_pages(app: Sphinx, tree: nodes.document) -> None:
-    """A link to a page that a program made opens it, where Sphinx would offer it as a download."""
+    """A link to a page or picture that a program made opens it, where Sphinx would offer it as a download."""
     for node in list(tree.findall(addnodes.download_reference)):
-        if node["reftarget"].startswith("pictures/") and node["reftarget"].endswith(".html"):
+        if node["reftarget"].startswith("pictures/"):
             node.replace_self(nodes.reference("", "", *node.children, refuri=node["reftarget"], internal=True))
 
 
 def copy_pages(app: Sphinx, failed: Exception | None) -> None:
-    """Put those pages where the links lead."""
+    """Put those where the links lead."""
     if failed is None and app.builder.format == "html":
-        for page in (*Path(app.srcdir).glob("pictures/*.html"), *Path(app.srcdir).glob("backprop/pictures/*.html")):
-            target = Path(app.outdir) / page.relative_to(app.srcdir)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(page, target)
+        for folder in ("pictures", "backprop/pictures"):
+            shutil.copytree(Path(app.srcdir, folder), Path(app.outdir, folder), dirs_exist_ok=True)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

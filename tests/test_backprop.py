@@ -64,6 +64,7 @@ def test_a_program_prints_what_its_page_says_and_makes_its_pictures(name: str, t
 def test_the_code_of_a_page_is_its_programs(name: str) -> None:
     page = (ROOT / "docs" / "backprop" / f"{name}.md").read_text()
     lines = (ROOT / "examples" / "backprop" / f"{name}.py").read_text().splitlines()
+    assert f"(../../examples/backprop/{name}.py)" in page
     shown = blocks(page, "python")
     assert shown
     for block in shown:

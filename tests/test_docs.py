@@ -20,7 +20,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 PAGES = [
     ("autograd.md", 4), ("func.md", 5), ("files.md", 5), ("data.md", 5), ("modules.md", 7), ("sklearn.md", 3), ("training.md", 3),
-    ("see_inside.md", 7), ("start_numpy.md", 3), ("start_pytorch.md", 3),
+    ("index.md", 1), ("see_inside.md", 7), ("start_numpy.md", 3), ("start_pytorch.md", 3),
 ]  # fmt: skip
 
 

@@ -46,9 +46,10 @@ def train(model, optimizer, epochs):
 
 
 def silent(model):
-    """How many units of both hidden layers get no positive input from any digit."""
+    """Of each hidden layer, the units that get no positive input from any digit."""
     with tt.no_grad():
-        return [int((model[:end](images).amax(0) <= 0).sum()) for end in (1, 3)]
+        largest = [model[:end](images).amax(0).tolist() for end in (1, 3)]
+    return [{unit for unit, value in enumerate(layer) if value <= 0} for layer in largest]
 
 
 def network(activation):
@@ -61,9 +62,10 @@ for name, activation in activations.items():
     tt.manual_seed(0)
     model = network(activation)
     right = train(model, optim.Adam(model.parameters(), lr=0.01), epochs=2)
-    print(f"{name}: {silent(model)} silent units, {right:.1f} % right")
+    counts = [len(units) for units in silent(model)]
+    print(f"{name}: {counts} silent units, {right:.1f} % right")
     if name == "ReLU":
-        weights = model.state_dict()
+        weights, dead = model.state_dict(), silent(model)
         for finding in tt.diagnose(model, (images, labels)).findings:
             print(f"    {finding.name} in layer {finding.layer}: {finding.detail}")
 
@@ -71,7 +73,9 @@ for name, activation in activations.items():
     model = network(activation)
     model.load_state_dict(weights)
     right = train(model, optim.Adam(model.parameters(), lr=0.003), epochs=3)
-    print(f"gone on with {name}: {silent(model)} silent units, {right:.1f} % right")
+    back = [len(before - now) for before, now in zip(dead, silent(model))]
+    more = [len(now - before) for before, now in zip(dead, silent(model))]
+    print(f"gone on with {name}: {back} come back, {more} more die, {right:.1f} % right")
 
 axes = Figure(figsize=(7, 4), layout="constrained").add_subplot()
 xavier, kaiming = nn.init.xavier_normal_, nn.init.kaiming_normal_
