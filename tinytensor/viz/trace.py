@@ -68,6 +68,7 @@ class TraceNode:
 
     kind: "leaf", "parameter", "constant" or "op". gate: "add: distributes", "mul: swaps", "max: routes", "copy: adds" or "".
     stored: what the forward pass worked out and kept for backward. changed: its value was changed in place since.
+    hooked: hooks made of grad another than what came along the uses.
     """
 
     index: int
@@ -85,6 +86,7 @@ class TraceNode:
     line: str | None
     stored: list[str] = field(default_factory=list)
     changed: bool = False
+    hooked: bool = False
 
 
 @dataclass
@@ -98,8 +100,8 @@ class Trace:
 def trace(root: Tensor, gradient: Any = None) -> Trace:
     """The graph behind `root`, with gradients: as backward kept them where it ran from here, else by the rules, as it would.
 
-    Nothing is freed and no .grad changes. gradient: the upstream gradient where backward has not run; without it, a root of more
-    than one element gives no gradients. Names are those of `tt.name`, paths of parameters in modules, and variables of the
+    Nothing is freed and no .grad changes. gradient: the upstream gradient; without it, that of the backward that passed here
+    last, or 1 for a single element. Of a backward from further on only what goes through root counts. Names are those of `tt.name`, paths of parameters in modules, and variables of the
     caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it.
     The module of an op is known within `tt.inspect()`; without, only that of an op of nn with parameters, and of what is written
     in the forward of a module that there is once.
@@ -111,7 +113,7 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
         )
     builder = _Builder(root)
     builder.build(Names(sys._getframe(1), builder.found))
-    builder.gradients(_start(root, gradient))
+    builder.gradients(_start(root, gradient), given=gradient is not None)
     return Trace(builder.nodes, builder.at[builder.key(root._node or root, root._slot)])
 
 
@@ -147,7 +149,7 @@ class Names:
         items += [pair for name, v in items for pair in _parts(name, v)]
         tops: dict[int, tuple[str, Any]] = {}
         for variable, v in items:
-            if isinstance(v, Module) and any(id(p) in found for p in v.parameters()):
+            if issubclass(type(v), Module) and any(id(p) in found for p in v.parameters()):
                 tops.setdefault(id(v), (variable, v))
         below = {id(m) for _, top in tops.values() for m in top.modules() if m is not top}
         whole = [pair for key, pair in tops.items() if key not in below]
@@ -161,14 +163,14 @@ class Names:
                 if code is not None:
                     self.forwards.setdefault(code, []).append(f"{prefix}.{path}".strip("."))
         for variable, v in items:
-            if isinstance(v, Tensor):
+            if issubclass(type(v), Tensor):
                 self.of.setdefault(id(v) if v._node is None else (v._node, v._slot), variable)
                 block = _kernels.block(v._data)
                 if v._node is not None and block is not None and block.version == 0:
                     self.values[v._node, v._slot] = v._data
                 if not v._requires:
                     self.of.setdefault(array_key(v._data), variable)
-            elif isinstance(v, np.ndarray):
+            elif issubclass(type(v), np.ndarray):
                 self.of.setdefault(array_key(v), variable)
 
 
@@ -177,9 +179,13 @@ def _parts(name: str, v: Any) -> Iterator[tuple[str, Any]]:
     if type(v) in (list, tuple):
         yield from ((f"{name}[{i}]", item) for i, item in enumerate(v[:LISTED]))
     elif type(v) is dict:
-        yield from ((f"{name}[{key!r}]", item) for key, item in list(v.items())[:LISTED])
-    elif not isinstance(v, (Tensor, ModuleType, FunctionType, type)) and isinstance(getattr(v, "__dict__", None), dict):
-        for key, item in list(v.__dict__.items())[:LISTED]:
+        yield from ((f"{name}[{key!r}]", item) for key, item in list(v.items())[:LISTED] if type(key) in (str, int))
+    elif not issubclass(type(v), (Tensor, ModuleType, FunctionType, type)):
+        try:
+            held = vars(v)
+        except Exception:  # it has none; or it stands for something that is not there, and says so
+            return
+        for key, item in list(held.items())[:LISTED]:
             yield f"{name}.{key}", item
             if type(item) in (list, tuple):
                 yield from _parts(f"{name}.{key}", item)
@@ -282,7 +288,7 @@ class _Builder:
 
     def op(self, node: Node, slots: list[int]) -> None:
         kept = kept_names(node)
-        value, same, _, _, _, constants = noted(node)
+        value, same, _, _, _, _, constants = noted(node)
         inputs = []
         for i, parent in enumerate(node.parents):
             if parent is None:
@@ -350,33 +356,44 @@ class _Builder:
         return i >= len(names) or str(node.op.forward.__annotations__[names[i]]).endswith("None")
 
     # ------------------------------------------------------------------------------------------------- gradients
-    def gradients(self, start: Array | None) -> None:
+    def gradients(self, start: Array | None, given: bool) -> None:
         """Walk back as backward does, from the same upstream gradient, and by the same rules."""
         root = self.root._node
-        walk = 0 if root is None else noted(root)[2]
+        walk, start = (0, start) if root is None else self.walk(root, start, given)
         sums: dict[int, list[Array | None]] = {self.at[self.key(root or self.root, self.root._slot)]: [start]}
         for n in reversed(self.nodes):
             made = self.made[n.index]
-            n.grad = _total(sums.get(n.index, []))
+            n.grad = total = _total(sums.get(n.index, []))
             if isinstance(made, Node):
                 slot = 0 if n.op != OTHER else n.inputs[0].place
                 ran = walk > 0 and noted(made)[2] == walk
                 if ran:
-                    up = noted(made)[3]
-                    stored = up[slot] if isinstance(up, list) else up
-                    n.grad = n.grad if stored is None else stored
+                    stored = _output(noted(made)[4], slot)
+                    n.grad = total if stored is None else stored
+                    n.hooked = _differ(total, n.grad)
                 if n.op != OTHER:
                     self.step(n, made, ran)
                     for e in n.inputs:
                         sums.setdefault(e.source, []).append(e.downstream)
-            elif made is not None and n.grad is None and made._grad is not None and walk_of(made) == walk > 0:
+            elif made is not None and walk_of(made) == walk > 0 and (total is None or made._hooks):
                 n.grad = made._grad._data
+                n.hooked = _differ(total, n.grad)
             if n.grad is not None:
                 n.grad = n.grad.copy()
                 if n.grad.size > FEW and n.summary is not None:
                     n.summary.grad = summary(n.grad)
                 elif n.grad.size > FEW:
                     n.summary = Summary(0.0, 0.0, 0.0, 0.0, [], grad=summary(n.grad))
+
+    def walk(self, root: Node, start: Array | None, given: bool) -> tuple[int, Array | None]:
+        """The walk that began at the root, with the gradient that it got; where another passed, 0: its sums are of other ways, too."""
+        _, _, walk, here, up, _, _ = noted(root)
+        stored = _output(up, self.root._slot)
+        if isinstance(up, list):
+            here = here and stored is not None and sum(one is not None for one in up) == 1
+        if given and (not here or stored is None or _differ(stored, start)):
+            return 0, start
+        return walk if here else 0, start if stored is None else stored
 
     def step(self, n: TraceNode, node: Node, ran: bool) -> None:
         """The local and downstream gradients of one node."""
@@ -385,7 +402,7 @@ class _Builder:
         except RuntimeError:  # what it would be computed from was changed: only words are left
             checkpointed = None
         try:
-            downs = noted(node)[4] if ran else None
+            downs = noted(node)[5] if ran else None
             if downs is None and not (ran and any(kind == HOOK_AFTER for kind, *_ in node.hooks or ())):
                 downs = self.by_rule(n, node)
             jacobians = _jacobians(node, n.shape)
@@ -460,11 +477,23 @@ def _jacobians(node: Node, out: tuple[int, ...]) -> list[Array | None] | None:
         j = np.stack([np.asarray(row[i]).reshape(-1) for row in rows])
         if size == 1:
             result.append(j.reshape(shape))
-        elif shape == out and not (j * (1 - np.eye(size))).any():
+        elif not np.isfinite(j[np.eye(*j.shape) == 0]).all():
+            result.append(None)  # 0 * infinity: no part of the local gradient
+        elif shape == out and not j[np.eye(size) == 0].any():
             result.append(np.diagonal(j).reshape(shape).copy())
         else:
             result.append(j if j.size <= FEW else None)
     return result
+
+
+def _output(up: Any, slot: int) -> Array | None:
+    """The upstream gradient of one output."""
+    found: Array | None = up[slot] if isinstance(up, list) else up
+    return found
+
+
+def _differ(total: Array | None, grad: Array | None) -> bool:
+    return total is not None and grad is not None and not np.array_equal(total, grad, equal_nan=True)
 
 
 def short_name(n: TraceNode) -> str:
