@@ -312,7 +312,7 @@ class _Builder:
                 place += 1
         values = value if isinstance(value, list) else [value]
         outputs = node.outputs
-        title = op_name(node.op.__name__, len(outputs[0][0]))
+        title = op_name(node.op.__name__, len(outputs[0][0]), _known(kept))
         main = -1
         for slot in slots:
             one = values[slot] if slot < len(values) else None
@@ -406,7 +406,7 @@ class _Builder:
             if downs is None and not (ran and any(kind == HOOK_AFTER for kind, *_ in node.hooks or ())):
                 downs = self.by_rule(n, node)
             jacobians = _jacobians(node, n.shape)
-            known = {name: v for name, _, v, _, _ in kept_names(node) if not isinstance(v, np.ndarray)}
+            known = _known(kept_names(node))
         finally:
             close_again(node, checkpointed)
         size = max([len(node.parents), *(e.place + 1 for e in n.inputs)])
@@ -490,6 +490,11 @@ def _output(up: Any, slot: int) -> Array | None:
     """The upstream gradient of one output."""
     found: Array | None = up[slot] if isinstance(up, list) else up
     return found
+
+
+def _known(kept: list[tuple[str, int, Any, bool, Any]]) -> dict[str, Any]:
+    """What a rule knows that is no array: numbers, words, and None for what was not given."""
+    return {name: v for name, _, v, array, which in kept if which is None and not (array and v is None)}
 
 
 def _differ(total: Array | None, grad: Array | None) -> bool:
