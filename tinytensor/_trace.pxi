@@ -251,6 +251,22 @@ def part(Node node not None):
         node.value_version = version_of(node.value)
 
 
+def changed_leaves(Node node not None):
+    """The leaves that the rule keeps, and whose memory was changed in place since; of others it is not known."""
+    cdef Op op = node.op
+    cdef int i, j = 0
+    cdef list found = []
+    for i in range(op.asked):
+        if op.kinds[i] >= NEEDS:
+            continue
+        if op.kinds[i] == INPUT and op.function is not None and j < COUNTED and node.versions[j] != UNCOUNTED:
+            leaf = node.parents[op.which[i]]
+            if isinstance(leaf, TensorCore) and version_of((<TensorCore>leaf)._data) != node.versions[j]:
+                found.append(leaf)
+        j += 1
+    return found
+
+
 def kept_names(Node node not None):
     """For each value that the rule names: (name, index of the input that it is, or -1, the value or None where it is gone,
     whether it is an array of the op's, what tells an array from others)."""

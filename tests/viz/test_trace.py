@@ -588,3 +588,25 @@ def test_variables_that_cannot_be_read_are_passed_over() -> None:
     mapping, proxy, other = keep
     assert named(trace(x * 2), "x").grad.item() == 2
     assert (len(mapping), type(proxy), type(other)) == (2, Proxy, Other)
+
+
+def test_a_leaf_that_was_changed_since_says_so() -> None:
+    model = tt.nn.Sequential(tt.nn.Linear(5, 20), tt.nn.Tanh(), tt.nn.Linear(20, 3))
+    x = tt.randn(4, 5)
+    loss = (model(x) ** 2).sum()
+    loss.backward()
+    assert not any(n.changed for n in trace(loss).nodes)
+    tt.optim.SGD(model.parameters(), lr=0.1).step()
+    assert "2.weight" in [n.name for n in trace(loss).nodes if n.changed]
+    p = leaf(1.0, 2.0)
+    y = (p * p).sum()
+    with tt.no_grad():
+        p.mul_(10.0)
+    assert "p = [10, 20], changed since" in str(y.explain())
+
+
+@pytest.mark.parametrize("word", ["", " ", "a\nb", "\x1b[31m"])
+def test_a_name_is_a_line_of_text(word: str) -> None:
+    with pytest.raises(ValueError, match="name: expected one line of printable text, got "):
+        tt.name(leaf(1.0), word)
+    assert tt.name(leaf(1.0), "Größe <b>").item() == 1

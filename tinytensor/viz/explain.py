@@ -84,6 +84,8 @@ class Explanation:
         return f"{name}{n.op}{n.index if not n.name else ''}" + (f" [{n.module}]" if n.module else "")
 
     def _value(self, n: TraceNode) -> str:
+        if n.changed and n.kind != "op":
+            return f"{_number(n.value, n.shape)}, changed since"
         if n.changed:
             return f"{_shape(n.shape)}, changed since"
         return _number(n.value, n.shape)

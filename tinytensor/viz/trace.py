@@ -13,7 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _kernels
-from .._tape import HOOK_AFTER, Node, close_again, kept_names, noted, number_of, open_again, try_rule, walk_of
+from .._tape import (
+    HOOK_AFTER,
+    Node,
+    changed_leaves,
+    close_again,
+    kept_names,
+    noted,
+    number_of,
+    open_again,
+    try_rule,
+    walk_of,
+)
 from ..anomaly import modules_of, path_of
 from ..function import _rule as function_rule
 from ..naming import name_of, named_leaves
@@ -67,7 +78,8 @@ class TraceNode:
     """A leaf, a constant or an op that ran. grad: the upstream gradient, summed over the uses; None where it was not kept.
 
     kind: "leaf", "parameter", "constant" or "op". gate: "add: distributes", "mul: swaps", "max: routes", "copy: adds" or "".
-    stored: what the forward pass worked out and kept for backward. changed: its value was changed in place since.
+    stored: what the forward pass worked out and kept for backward. changed: its value was changed in place since;
+    a leaf has the value of now, and is known to have been changed where a rule keeps it.
     hooked: hooks made of grad another than what came along the uses.
     """
 
@@ -303,6 +315,8 @@ class _Builder:
             else:
                 source = self.leaf(parent)
             inputs.append(Edge(source, i, None, None))
+        for t in changed_leaves(node):
+            self.nodes[self.leaf(t)].changed = True
         place = len(node.parents)
         for argument, at, v, array, which in kept:
             if at >= 0 or array or which is None:
