@@ -223,6 +223,8 @@ def test_the_gradient_that_backward_was_given() -> None:
     assert named(trace(y), "x").grad.tolist() == [20, 4]
     with pytest.raises(RuntimeError, match=r"expected a gradient of shape \(2,\), got \(3,\)"):
         trace(y, [1.0, 2.0, 3.0])
+    with pytest.raises(TypeError, match=r"expected a gradient of numbers of shape \(2,\), got 'one'"):
+        trace(y, "one")
 
 
 def test_create_graph_leaves_no_cycle() -> None:

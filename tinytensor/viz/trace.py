@@ -113,11 +113,11 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
     """The graph behind `root`, with gradients: as backward kept them where it ran from here, else by the rules, as it would.
 
     Nothing is freed and no .grad changes. gradient: the upstream gradient; without it, that of the backward that passed here
-    last, or 1 for a single element. Of a backward from further on only what goes through root counts. Names are those of `tt.name`, paths of parameters in modules, and variables of the
-    caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it.
+    last, or 1 for a single element. Of a backward from further on only what goes through root counts. Names are those of
+    `tt.name`, paths of parameters in modules, and variables of the caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it.
     The module of an op is known within `tt.inspect()`; without, only that of an op of nn with parameters, and of what is written
     in the forward of a module that there is once.
-    RuntimeError where root does not require grad, or gradient has another shape.
+    RuntimeError where root does not require grad, or gradient has another shape; TypeError where it is no array of numbers.
     """
     if not isinstance(root, Tensor) or not root._requires:
         raise RuntimeError(
@@ -131,7 +131,10 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
 
 def _start(root: Tensor, gradient: Any) -> Array | None:
     if gradient is not None:
-        g = np.array(gradient._data if isinstance(gradient, Tensor) else gradient, root.dtype)
+        try:
+            g = np.array(gradient._data if isinstance(gradient, Tensor) else gradient, root.dtype)
+        except (TypeError, ValueError) as e:
+            raise TypeError(f"trace: expected a gradient of numbers of shape {root.shape}, got {gradient!r}") from e
         if g.shape != root.shape:
             raise RuntimeError(f"trace: expected a gradient of shape {root.shape}, got {g.shape}")
         return g
