@@ -145,7 +145,7 @@ cdef int hook_leaves(Walk w) except -1:
         if w.wanted is not None:
             w.found[w.wanted[key]] = whole
             continue
-        add_to(leaf, whole, 1)
+        add_to(leaf, whole, 1, w.number)
         whole = None
         call_post_accumulate(leaf)
     return 0

@@ -178,6 +178,7 @@ cdef class TensorCore:
     cdef public bint _requires
     cdef public bint _grad_ours  # the tape allocated _grad, and may add into it
     cdef int _walk  # the walk back that alone made _grad, or 0
+    cdef unsigned int _walk_version  # of _grad when that walk left it
 
     @property
     def shape(self):
@@ -313,8 +314,8 @@ cdef class Node:
     cdef cnp.npy_intp few[DIMS]
     cdef unsigned int versions[COUNTED]  # of the kept arrays
     cdef object value, past, upstream, notes  # kept for explanations; notes: None, or [constants, downstream gradients]
-    cdef unsigned int value_version
-    cdef int walk
+    cdef unsigned int value_version, upstream_version
+    cdef int walk  # that came last; negative where it began here, and nowhere else
     cdef bint inspected
 
     def __init__(self, Op op not None, tuple parents not None, tuple slots, tuple kept not None, outputs, code, int offset):
@@ -473,6 +474,7 @@ cdef class Walk:
 
     cdef bint create_graph, retain_graph
     cdef int number
+    cdef object root  # where it began, where that is one
     cdef dict wanted  # {id of a leaf, or (node, slot): place in found}, or None: accumulate
     cdef list found
     cdef Pending newest  # later than all in the heap; mostly there is no other
@@ -541,7 +543,7 @@ cdef int leaf_arrive(Walk w, TensorCore leaf, object g, Py_ssize_t refs) except 
             before = w.hooked.get(id(leaf))
             w.hooked[id(leaf)] = (leaf, g if before is None else plus(before[1], g))
         else:
-            add_to(leaf, g, refs)
+            add_to(leaf, g, refs, w.number)
         return 0
     at = w.wanted.get(id(leaf))
     if at is not None:
@@ -554,18 +556,17 @@ cdef int leaf_arrive(Walk w, TensorCore leaf, object g, Py_ssize_t refs) except 
 include "_locks.pxi"
 
 
-cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs) except -1:
-    """Add g to leaf.grad; only memory that the tape allocated is written to."""
+cdef int add_to(TensorCore leaf, object g, Py_ssize_t refs, int walk) except -1:
+    """Add g, of a walk, to leaf.grad; only memory that the tape allocated is written to."""
     lock_grads()
     try:
-        return add_locked(leaf, g, refs)
+        return add_locked(leaf, g, refs, walk)
     finally:
         unlock_grads()
 
 
-cdef int add_locked(TensorCore leaf, object g, Py_ssize_t refs) except -1:
+cdef int add_locked(TensorCore leaf, object g, Py_ssize_t refs, int walk) except -1:
     cdef TensorCore old = leaf._grad
-    note_added(leaf, old is None)
     if type(g) is not ndarray:  # create_graph: gradients are tensors with a past
         leaf._grad = g.clone() if old is None else old + g  # a clone: other leaves may get the same tensor
         leaf._grad_ours = False
@@ -583,12 +584,13 @@ cdef int add_locked(TensorCore leaf, object g, Py_ssize_t refs) except -1:
     else:
         leaf._grad = tensor_of(run_map(ADD_KERNEL, 2, old._data, g, None, 0, 0, None))
         leaf._grad_ours = True
+    note_added(leaf, walk, old is None)
     return 0
 
 
 def accumulate(TensorCore leaf not None, g):
     """Add a gradient, an array or a Tensor with a past, to leaf.grad."""
-    add_to(leaf, g, 0)
+    add_to(leaf, g, 0, walks)
 
 
 def check_versions(Node node not None):
@@ -791,7 +793,7 @@ cdef int step(Walk w, Pending p) except -1:
             note_down(node, i, fitted(item, parent, node.slots[i] if node.slots is not None else 0, node))
         if into is not None and item is <object>PyTuple_GET_ITEM(into, i):
             bump(item, ADDED)
-            note_added(<TensorCore>parent, False)
+            note_added(<TensorCore>parent, w.number, False)
             continue
         slot = node.slots[i] if node.slots is not None else 0
         right = False
@@ -822,6 +824,7 @@ def run(roots, bint create_graph, bint retain_graph, dict wanted=None):
     w.number, w.create_graph, w.retain_graph, w.wanted = walks, create_graph, retain_graph, wanted
     w.found = [None] * (max(wanted.values()) + 1 if wanted else 0)
     w.others, w.heap, w.hooked = {}, [], {}
+    w.root = roots[0][0] if len(roots) == 1 else None
     if wanted is not None:
         plan(w, roots)
     for parent, slot, g in roots:

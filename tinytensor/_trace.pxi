@@ -119,13 +119,14 @@ cdef inline object constant_of(object v):
 
 cdef inline int note_upstream(Walk w, Node node, object g) except -1:
     """Keep the gradient that reached a node where it is small. Nobody adds into an array that a node refers to."""
-    node.walk = w.number
+    node.walk = -w.number if node is w.root else w.number
     if node.notes is not None:
         (<list>node.notes)[1] = None
     if type(g) is ndarray:
         node.upstream = None
         if is_few(g) or watching(node):
             node.upstream = copy_of(g) if w.theirs is not None and any([g is t for t in w.theirs]) else still(g)
+            node.upstream_version = version_of(node.upstream)
     else:
         node.upstream = note_others(node, g)
     return 0
@@ -156,14 +157,18 @@ cdef bint is_small(object v):
 cdef frozenset PLAIN = frozenset((int, str, slice, type(Ellipsis), type(np.dtype("float32")), type(np.dtype("float64"))))
 
 
-cdef inline void note_added(TensorCore leaf, bint anew) noexcept:
-    """Know of which walk alone a leaf's gradient is: 0 where several added to it."""
-    if leaf._walk != walks:
-        leaf._walk = walks if anew else 0
+cdef inline int note_added(TensorCore leaf, int walk, bint anew) except -1:
+    """Know of which walk alone a leaf's gradient is, and as which version: 0 where several added to it."""
+    if leaf._walk != walk:
+        leaf._walk = walk if anew else 0
+    leaf._walk_version = version_of((<TensorCore>leaf._grad)._data)
+    return 0
 
 
 def walk_of(TensorCore leaf not None):
-    """The walk that alone made a leaf's gradient, or 0."""
+    """The walk that alone made a leaf's gradient, or 0; also where the gradient was changed in place since."""
+    if leaf._grad is None or version_of((<TensorCore>leaf._grad)._data) != leaf._walk_version:
+        return 0
     return leaf._walk
 
 
@@ -246,6 +251,22 @@ def part(Node node not None):
         node.value_version = version_of(node.value)
 
 
+def changed_leaves(Node node not None):
+    """The leaves that the rule keeps, and whose memory was changed in place since; of others it is not known."""
+    cdef Op op = node.op
+    cdef int i, j = 0
+    cdef list found = []
+    for i in range(op.asked):
+        if op.kinds[i] >= NEEDS:
+            continue
+        if op.kinds[i] == INPUT and op.function is not None and j < COUNTED and node.versions[j] != UNCOUNTED:
+            leaf = node.parents[op.which[i]]
+            if isinstance(leaf, TensorCore) and version_of((<TensorCore>leaf)._data) != node.versions[j]:
+                found.append(leaf)
+        j += 1
+    return found
+
+
 def kept_names(Node node not None):
     """For each value that the rule names: (name, index of the input that it is, or -1, the value or None where it is gone,
     whether it is an array of the op's, what tells an array from others)."""
@@ -280,13 +301,17 @@ cdef object intact(Node node, int i, object v):
 
 
 def noted(Node node not None):
-    """What a node keeps for explanations: (value or a list of several, whether it is as it was, the walk that came last,
-    its upstream gradient, downstream gradients, constants as (value or None, what tells an array from others) or None)."""
+    """What a node keeps for explanations: (value or a list of several, whether it is as it was, the walk that came last, whether
+    that began here alone, its upstream gradient, downstream gradients, constants as (value or None, what tells an array from
+    others) or None)."""
     cdef bint same = type(node.value) is not ndarray or version_of(node.value) == node.value_version
     constants, downs = node.notes or (None, None)
     if constants is not None:
         constants = [(seen_by(v) if type(v) is Shade else v, identity(v)) for v in constants]
-    return node.value, same, node.walk, node.upstream, downs, constants
+    upstream = node.upstream
+    if type(upstream) is ndarray and version_of(upstream) != node.upstream_version:
+        upstream = None
+    return node.value, same, abs(node.walk), node.walk < 0, upstream, downs, constants
 
 
 def try_rule(Node node not None, g):

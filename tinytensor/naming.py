@@ -16,9 +16,11 @@ _nodes: WeakKeyDictionary[Node, dict[int, str]] = WeakKeyDictionary()
 
 def name(tensor: Tensor, name: str) -> Tensor:
     """Call a tensor `name` in `explain()` and in pictures; the tensor comes back. What an op made keeps its name on the graph
-    when the tensor is gone. TypeError where it is no Tensor or the name no str."""
+    when the tensor is gone. TypeError where it is no Tensor or the name no str; ValueError for a name that is empty or not one line."""
     if not isinstance(tensor, Tensor) or not isinstance(name, str):
         raise TypeError(f"name: expected a Tensor and a str, got {type(tensor).__name__} and {type(name).__name__}")
+    if not name.strip() or not name.isprintable():
+        raise ValueError(f"name: expected one line of printable text, got {name!r}")
     if tensor._node is not None:
         _nodes.setdefault(tensor._node, {})[tensor._slot] = name
         return tensor

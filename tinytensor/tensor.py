@@ -195,8 +195,8 @@ class Tensor(_tape.TensorCore):
         """How this tensor was made and how gradients flow back: a table, one row per node in backward order, with values,
         upstream, local and downstream gradients. Before or after backward; changes nothing. `print` it, or let a notebook show it.
 
-        gradient: the upstream gradient where there is more than one element and backward has not run. RuntimeError where
-        the tensor does not require grad.
+        gradient: the upstream gradient; without it, that of the backward that passed here last, or 1 for a single element.
+        RuntimeError where the tensor does not require grad.
         """
         from .viz.explain import explain
 

@@ -151,3 +151,15 @@ def test_needs_a_history() -> None:
     x: Any = tt.tensor(1.0)
     with pytest.raises(RuntimeError, match="does not require grad"):
         x.explain()
+
+
+def test_a_hook_is_said_where_it_changed_a_gradient() -> None:
+    x = leaf(3.0)
+    x.register_hook(lambda g: g * 10)
+    h = x * 2
+    h.register_hook(lambda g: -g)
+    f = h * 5
+    f.backward()
+    lines = str(f.explain()).splitlines()
+    assert "dx = -10, after its hooks -100   (leaf; x = 3)" in lines
+    assert "dh = 5, after its hooks -5   (op; h = 6)" in lines

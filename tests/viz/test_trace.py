@@ -223,6 +223,8 @@ def test_the_gradient_that_backward_was_given() -> None:
     assert named(trace(y), "x").grad.tolist() == [20, 4]
     with pytest.raises(RuntimeError, match=r"expected a gradient of shape \(2,\), got \(3,\)"):
         trace(y, [1.0, 2.0, 3.0])
+    with pytest.raises(TypeError, match=r"expected a gradient of numbers of shape \(2,\), got 'one'"):
+        trace(y, "one")
 
 
 def test_create_graph_leaves_no_cycle() -> None:
@@ -436,7 +438,7 @@ def test_what_stays_after_backward_holds_no_large_memory() -> None:
     small = leaf(1.0, 2.0) * 1
     other = tt.ones(1000, dtype=tt.float64, requires_grad=True) * 1
     (tt.cat([small, other]) * 3).sum().backward()
-    upstream = noted(small.grad_fn)[3]
+    upstream = noted(small.grad_fn)[4]
     assert upstream.tolist() == [3, 3]
     assert not isinstance(upstream.base, np.ndarray)  # a part of cat's gradient would keep it all
 
@@ -471,3 +473,142 @@ def test_names() -> None:
     assert [n.name for n in trace(y).nodes if n.kind != "constant"] == ["input", "twice", "more"]
     with pytest.raises(TypeError, match="expected a Tensor and a str, got int and str"):
         tt.name(3, "x")  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------------------------------------ numbers that may lie
+@pytest.mark.parametrize("change", ["clip", "scale", "zero", "replace"])
+def test_a_gradient_that_was_changed_since_is_not_backwards(change: str) -> None:
+    w = tt.randn(5, 5, requires_grad=True)
+    loss = (tt.exp(w) * 2).sum()
+    loss.backward()
+    assert named(trace(loss), "w").grad.tobytes() == w.grad.numpy().tobytes()
+    if change == "clip":
+        tt.nn.utils.clip_grad_norm_([w], 0.1)
+    elif change == "scale":
+        w.grad.mul_(100.0)
+    elif change == "zero":
+        tt.optim.SGD([w], lr=0.1).zero_grad(set_to_none=False)
+    else:
+        w.grad = w.grad * 2
+    assert named(trace(loss), "w").grad is None
+
+
+def test_of_a_backward_from_further_on_counts_what_goes_through_here() -> None:
+    x = leaf(3.0)
+    a = x * 2
+    h = a * 3
+    f = h * 5 + a
+    f.backward()
+    t = trace(h)
+    assert (named(t, "h").grad.item(), named(t, "a").grad.item(), named(t, "x").grad.item()) == (5, 15, 30)
+    assert (named(trace(f), "a").grad.item(), named(trace(f), "x").grad.item()) == (16, 32)
+    w = tt.randn(5, 5, requires_grad=True)
+    h = tt.exp(w)
+    (h * w).sum().backward()
+    assert named(trace(h), "w").grad is None  # .grad has the other way's, too
+
+
+def test_of_a_backward_from_two_roots_each_has_its_own() -> None:
+    w = tt.randn(5, 5, requires_grad=True)
+    a, b = tt.exp(w).sum(), tt.sin(w).sum()
+    tt.autograd.backward([a, b])
+    assert named(trace(a), "w").grad is None
+
+
+def test_a_gradient_of_another_backward_within_a_hook_is_not_taken_for_one() -> None:
+    w, x = tt.randn(5, 5, requires_grad=True), leaf(1.0)
+    inner = (tt.exp(w) * 2).sum()
+    last = tt.sin(w).sum()  # made before h: its rule runs after h's hook
+    h = x * 2
+    h.register_hook(lambda g: inner.backward())
+    (h * last).backward()
+    assert named(trace(inner), "w").grad is None
+
+
+def test_a_gradient_given_after_backward() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * x
+    y.backward([1.0, 1.0])
+    assert named(trace(y, [10.0, 0.0]), "x").grad.tolist() == [20, 0]
+    assert named(trace(y, [1.0, 1.0]), "x").grad.tolist() == named(trace(y), "x").grad.tolist() == [2, 4]
+
+
+def test_hooks_of_leaves_and_values() -> None:
+    x = leaf(3.0)
+    x.register_hook(lambda g: g * 100)
+    y = x * 4
+    assert named(trace(y), "x").grad.item() == 4
+    y.backward()
+    n = named(trace(y), "x")
+    assert (n.grad.item(), n.hooked) == (x.grad.item(), True)
+    h = leaf(1.0) * 2
+    h.register_hook(lambda g: g * 10)
+    z = h * 3
+    z.backward()
+    assert (named(trace(z), "h").grad.item(), named(trace(z), "h").hooked, named(trace(z), "z").hooked) == (
+        30,
+        True,
+        False,
+    )
+
+
+def test_what_a_hook_kept_may_be_changed() -> None:
+    x, seen = leaf(1.0, 2.0), []
+    h = x * 3
+    y = ((h + 1) * 2).sum()
+    h.register_hook(lambda g: seen.append(g))
+    y.backward()
+    seen[0].mul_(100)
+    assert op(trace(y), "add").grad.tolist() == [2, 2]
+    assert named(trace(y), "x").grad.tolist() == x.grad.tolist() == [6, 6]
+
+
+def test_infinite_values_have_no_local_gradient_in_numbers_of_others() -> None:
+    x = leaf(1.0, float("nan"), float("inf"))
+    t = trace((x * x).sum())
+    assert op(t, "mul").inputs[0].local == "dx = x * dmul1"
+    assert named(t, "x").grad.tolist()[0::2] == [2, float("inf")]
+
+
+def test_variables_that_cannot_be_read_are_passed_over() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise ValueError("no words")
+
+    class Proxy:
+        @property
+        def __dict__(self) -> Any:
+            raise RuntimeError("outside of its context")
+
+    class Other:
+        @property
+        def __class__(self) -> Any:
+            raise RuntimeError("outside of its context")
+
+    x = leaf(3.0)
+    keep = [{Mute(): x, "x": x}, Proxy(), Other()]
+    mapping, proxy, other = keep
+    assert named(trace(x * 2), "x").grad.item() == 2
+    assert (len(mapping), type(proxy), type(other)) == (2, Proxy, Other)
+
+
+def test_a_leaf_that_was_changed_since_says_so() -> None:
+    model = tt.nn.Sequential(tt.nn.Linear(5, 20), tt.nn.Tanh(), tt.nn.Linear(20, 3))
+    x = tt.randn(4, 5)
+    loss = (model(x) ** 2).sum()
+    loss.backward()
+    assert not any(n.changed for n in trace(loss).nodes)
+    tt.optim.SGD(model.parameters(), lr=0.1).step()
+    assert "2.weight" in [n.name for n in trace(loss).nodes if n.changed]
+    p = leaf(1.0, 2.0)
+    y = (p * p).sum()
+    with tt.no_grad():
+        p.mul_(10.0)
+    assert "p = [10, 20], changed since" in str(y.explain())
+
+
+@pytest.mark.parametrize("word", ["", " ", "a\nb", "\x1b[31m"])
+def test_a_name_is_a_line_of_text(word: str) -> None:
+    with pytest.raises(ValueError, match="name: expected one line of printable text, got "):
+        tt.name(leaf(1.0), word)
+    assert tt.name(leaf(1.0), "Größe <b>").item() == 1

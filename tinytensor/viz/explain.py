@@ -69,12 +69,13 @@ class Explanation:
         found = []
         for n in self.trace.nodes:
             edges = uses.get(n.index, [])
-            if n.kind == "constant" or (n.kind == "op" and len(edges) < 2):
+            if n.kind == "constant" or (n.kind == "op" and len(edges) < 2 and not (n.hooked and edges)):
                 continue
             total = _number(n.grad, n.shape)
             parts = [_number(e.downstream, n.shape) for e in edges]
-            adds = f"{' + '.join(f'({p})' if p.startswith('-') else p for p in parts)} = " if len(parts) > 1 else ""
-            what = "copy: adds" if adds else n.kind
+            adds = " + ".join(f"({p})" if p.startswith("-") and len(parts) > 1 else p for p in parts)
+            adds = f"{adds}, after its hooks " if n.hooked and parts else f"{adds} = " if len(parts) > 1 else ""
+            what = "copy: adds" if len(parts) > 1 else n.kind
             found.append(f"d{short_name(n)} = {adds}{total}   ({what}; {short_name(n)} = {self._value(n)})")
         return found
 
@@ -83,6 +84,8 @@ class Explanation:
         return f"{name}{n.op}{n.index if not n.name else ''}" + (f" [{n.module}]" if n.module else "")
 
     def _value(self, n: TraceNode) -> str:
+        if n.changed and n.kind != "op":
+            return f"{_number(n.value, n.shape)}, changed since"
         if n.changed:
             return f"{_shape(n.shape)}, changed since"
         return _number(n.value, n.shape)

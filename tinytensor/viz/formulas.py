@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 __all__ = ["OF_MODULES", "WORDED", "formula", "gate", "op_name"]
 Shape = tuple[int, ...]
@@ -98,8 +101,7 @@ _WHOLE: dict[str, str] = {
     "unfold": "{g} added where the windows lay",
     "fold": "{g} in the windows",
     "cumsum": "the sum of {g} from each place on",
-    "prod": "{out} / {0} * {g}",
-    "var": "2 ({0} - mean({0})) / n * {g}",
+    "prod": "the product of the others * {g}",
     "norm2": "{0} / {out} * {g}",
     "glu": "with a, b the halves of {0}: sigmoid(b) * {g}, a * sigmoid(b) * (1 - sigmoid(b)) * {g}",
     "masked_softmax": "{out} * ({g} - sum({g} * {out}))",
@@ -118,8 +120,13 @@ def gate(op: str) -> str:
     return "max: routes" if op in _ROUTES else ""
 
 
-def op_name(op: str, ndim: int) -> str:
-    """What explanations call an op: as a rule its name; an output of ndim dimensions tells conv2d and max_pool2d from 1d."""
+def op_name(op: str, ndim: int, known: Mapping[str, Any]) -> str:
+    """What explanations call an op: as a rule its name; an output of ndim dimensions tells conv2d and max_pool2d from 1d, and
+    what the rule knows tells std from var, normalized about 0 from that about the mean."""
+    if op == "var" and known.get("root"):
+        return "std"
+    if op == "normalized" and "center" in known:
+        return "rms_normalized"
     names = {"pick": "max_pool", "window_sum": "window_sum", "conv": "conv"}
     return f"{names[op]}{ndim - 2}d" if op in names and ndim > 2 else op
 
@@ -144,9 +151,10 @@ def _matmul(place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, o
         return f"{g} @ {y}^T" if place == 0 else f"outer({x}, {g})"
     if len(b) == 1:
         return f"outer({g}, {y})" if place == 0 else f"{x}^T @ {g}"
-    if place == 0:
-        return _product(g, f"{y}^T", out, _turned(b))
-    return _product(f"{x}^T", g, _turned(a), out)
+    left, right = (out, _turned(b)) if place == 0 else (_turned(a), out)
+    whole = (*np.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1])
+    summed = f", summed to {_text(shapes[place])}" if shapes[place] != whole else ""
+    return (_product(g, f"{y}^T", left, right) if place == 0 else _product(f"{x}^T", g, left, right)) + summed
 
 
 def _conv(place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out: Shape) -> str:
@@ -158,14 +166,35 @@ def _conv(place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out
     return f"{g} summed over samples and positions: {_text(out)} -> {_text(shapes[2])}"
 
 
-def _normalized(place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out: Shape) -> str:
-    """u stands for the input, centered and scaled."""
+def _normalized(
+    place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out: Shape, known: Mapping[str, Any]
+) -> str:
+    """u stands for the input, centered (where the rule knows a center) and scaled."""
     h = f"{g} * {names[1]}" if len(names) > 1 and names[1] != "?" else g
     u = f"u = {names[0]} normalized"
     if place == 0:
-        return f"scale * (h - mean(h) - u * mean(h * u)), h = {h}, {u}"
+        center = "" if "center" in known else " - mean(h)"
+        return f"scale * (h{center} - u * mean(h * u)), h = {h}, {u}"
     summed = f", summed to {_text(shapes[place])}" if shapes[place] != out else ""
     return f"u * {g}{summed}, {u}" if place == 1 else f"{g}{summed}"
+
+
+def _cross_entropy(names: Sequence[str], classes: int, g: str, known: Mapping[str, Any]) -> str:
+    x, target = names[0], names[1] if len(names) > 1 else "target"
+    s, even, ignored = known.get("smoothing", 0.0), "weight" in known, known.get("ignore", -100)
+    found = f"softmax({x}) - onehot({target})"
+    if s:
+        rest = f"{s:.6g} / {classes}"
+        found = (
+            f"softmax({x}) - {1 - s:.6g} * onehot({target}) - {rest}" if even
+            else f"{1 - s:.6g} * weight[{target}] * ({found}) + {rest} * (sum(weight) * softmax({x}) - weight)"
+        )  # fmt: skip
+    elif not even:
+        found = f"weight[{target}] * ({found})"
+    found = f"({found}) * {g}" if s or even else f"{found} * {g}"
+    over = known.get("over")
+    found += f" / {over:.6g}" if isinstance(over, (int, float)) and over != 1 else ""
+    return found + (f", 0 where {target} is {ignored}" if ignored != -100 else "")
 
 
 def _linear(op: str, place: int, names: Sequence[str], shapes: Sequence[Shape], g: str, out: Shape, result: str) -> str:
@@ -175,6 +204,10 @@ def _linear(op: str, place: int, names: Sequence[str], shapes: Sequence[Shape], 
         slope = _POINTWISE.get(act, ("",))[0].format("z", out=result, g=g)
         dz, lead = "dz", f", dz = {slope}" if slope else f", dz = {g} through {act}"
     rows, flat = (out, shapes[0]) if len(out) > 1 else ((1, *out), (1, *shapes[0]))
+    if place == 1 and len(rows) > 2:
+        count = math.prod(rows[:-1])
+        rows, flat = (count, rows[-1]), (count, flat[-1])
+        lead = f", all rows{lead}"
     if place == 0:
         return _product(dz, names[1], rows, shapes[1]) + lead
     if place == 1:
@@ -192,7 +225,7 @@ def formula(
     known: Mapping[str, Any],
 ) -> str:
     """upstream x local of one input in words: op by its name, which input, the inputs' names and shapes, the output's shape and
-    name, and what else the rule knows. "" where the table does not know the op."""
+    name, and what the rule knows that is no array (None: not given). "" where the table does not know the op."""
     g = f"d{result}"
     found: str | None = None
     if op == "matmul":
@@ -202,23 +235,20 @@ def formula(
     elif op == "conv":
         found = _conv(place, names, shapes, g, out)
     elif op == "normalized":
-        found = _normalized(place, names, shapes, g, out)
+        found = _normalized(place, names, shapes, g, out, known)
     elif op == "cross_entropy":
-        over = known.get("over")
-        share = f" / {over:.6g}" if isinstance(over, (int, float)) and over != 1 else ""
-        target = names[1] if len(names) > 1 else "target"
-        found = f"(softmax({names[0]}) - onehot({target})) * {g}{share}"
+        found = _cross_entropy(names, shapes[0][-1], g, known)
+    elif op == "var":
+        free = math.prod(shapes[0]) // max(math.prod(out), 1) - known.get("correction", 0)
+        scale = f"/ ({free:.6g} * {result})" if known.get("root") else f"* 2 / {free:.6g}"
+        found = f"({names[0]} - mean({names[0]})) {scale} * {g}"
     elif op in _POINTWISE and place < len(_POINTWISE[op]):
         found = _POINTWISE[op][place].format(*names, out=result, g=g)
         if shapes[place] != out:
             found += f", summed to {_text(shapes[place])}"
     elif op in _WHOLE and place == 0:
-        size, kept = 1, 1
-        for n in shapes[0]:
-            size *= n
-        for n in out:
-            kept *= n
-        found = _WHOLE[op].format(*names, out=result, g=g, count=size // max(kept, 1))
+        count = math.prod(shapes[0]) // max(math.prod(out), 1)
+        found = _WHOLE[op].format(*names, out=result, g=g, count=count)
     elif op == "overlay":
         found = f"{g} where the view lies" if place else f"{g}, 0 where the view was written"
     elif op == "cat":

@@ -17,10 +17,11 @@ SIZES = {"op": 12.5, "small": 10.0, "value": 11.0, "grad": 11.0, "edge": 10.0, "
 ADVANCE = 0.62  # width of a letter of a monospaced font, as a share of its size; 0.6 in nearly all of them
 _LINE, _SPARK_WIDTH, _SPARK_HEIGHT = 13.0, 48.0, 14.0
 _MARGIN = 14.0
-_FUSED = {  # ops by the names under which they are recorded
+_FUSED = {  # ops by the names that a trace gives them
     "linear": "x @ W.T + b",
     "cross_entropy": "log_softmax + nll",
     "bernoulli_logits": "sigmoid + log loss",
+    "rms_normalized": "scale, weight",
     "normalized": "center, scale, weight, bias",
 }
 

@@ -13,7 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _kernels
-from .._tape import HOOK_AFTER, Node, close_again, kept_names, noted, number_of, open_again, try_rule, walk_of
+from .._tape import (
+    HOOK_AFTER,
+    Node,
+    changed_leaves,
+    close_again,
+    kept_names,
+    noted,
+    number_of,
+    open_again,
+    try_rule,
+    walk_of,
+)
 from ..anomaly import modules_of, path_of
 from ..function import _rule as function_rule
 from ..naming import name_of, named_leaves
@@ -67,7 +78,9 @@ class TraceNode:
     """A leaf, a constant or an op that ran. grad: the upstream gradient, summed over the uses; None where it was not kept.
 
     kind: "leaf", "parameter", "constant" or "op". gate: "add: distributes", "mul: swaps", "max: routes", "copy: adds" or "".
-    stored: what the forward pass worked out and kept for backward. changed: its value was changed in place since.
+    stored: what the forward pass worked out and kept for backward. changed: its value was changed in place since;
+    a leaf has the value of now, and is known to have been changed where a rule keeps it.
+    hooked: hooks made of grad another than what came along the uses.
     """
 
     index: int
@@ -85,6 +98,7 @@ class TraceNode:
     line: str | None
     stored: list[str] = field(default_factory=list)
     changed: bool = False
+    hooked: bool = False
 
 
 @dataclass
@@ -98,12 +112,12 @@ class Trace:
 def trace(root: Tensor, gradient: Any = None) -> Trace:
     """The graph behind `root`, with gradients: as backward kept them where it ran from here, else by the rules, as it would.
 
-    Nothing is freed and no .grad changes. gradient: the upstream gradient where backward has not run; without it, a root of more
-    than one element gives no gradients. Names are those of `tt.name`, paths of parameters in modules, and variables of the
-    caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it.
+    Nothing is freed and no .grad changes. gradient: the upstream gradient; without it, that of the backward that passed here
+    last, or 1 for a single element. Of a backward from further on only what goes through root counts. Names are those of
+    `tt.name`, paths of parameters in modules, and variables of the caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it.
     The module of an op is known within `tt.inspect()`; without, only that of an op of nn with parameters, and of what is written
     in the forward of a module that there is once.
-    RuntimeError where root does not require grad, or gradient has another shape.
+    RuntimeError where root does not require grad, or gradient has another shape; TypeError where it is no array of numbers.
     """
     if not isinstance(root, Tensor) or not root._requires:
         raise RuntimeError(
@@ -111,13 +125,16 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
         )
     builder = _Builder(root)
     builder.build(Names(sys._getframe(1), builder.found))
-    builder.gradients(_start(root, gradient))
+    builder.gradients(_start(root, gradient), given=gradient is not None)
     return Trace(builder.nodes, builder.at[builder.key(root._node or root, root._slot)])
 
 
 def _start(root: Tensor, gradient: Any) -> Array | None:
     if gradient is not None:
-        g = np.array(gradient._data if isinstance(gradient, Tensor) else gradient, root.dtype)
+        try:
+            g = np.array(gradient._data if isinstance(gradient, Tensor) else gradient, root.dtype)
+        except (TypeError, ValueError) as e:
+            raise TypeError(f"trace: expected a gradient of numbers of shape {root.shape}, got {gradient!r}") from e
         if g.shape != root.shape:
             raise RuntimeError(f"trace: expected a gradient of shape {root.shape}, got {g.shape}")
         return g
@@ -147,7 +164,7 @@ class Names:
         items += [pair for name, v in items for pair in _parts(name, v)]
         tops: dict[int, tuple[str, Any]] = {}
         for variable, v in items:
-            if isinstance(v, Module) and any(id(p) in found for p in v.parameters()):
+            if issubclass(type(v), Module) and any(id(p) in found for p in v.parameters()):
                 tops.setdefault(id(v), (variable, v))
         below = {id(m) for _, top in tops.values() for m in top.modules() if m is not top}
         whole = [pair for key, pair in tops.items() if key not in below]
@@ -161,14 +178,14 @@ class Names:
                 if code is not None:
                     self.forwards.setdefault(code, []).append(f"{prefix}.{path}".strip("."))
         for variable, v in items:
-            if isinstance(v, Tensor):
+            if issubclass(type(v), Tensor):
                 self.of.setdefault(id(v) if v._node is None else (v._node, v._slot), variable)
                 block = _kernels.block(v._data)
                 if v._node is not None and block is not None and block.version == 0:
                     self.values[v._node, v._slot] = v._data
                 if not v._requires:
                     self.of.setdefault(array_key(v._data), variable)
-            elif isinstance(v, np.ndarray):
+            elif issubclass(type(v), np.ndarray):
                 self.of.setdefault(array_key(v), variable)
 
 
@@ -177,9 +194,13 @@ def _parts(name: str, v: Any) -> Iterator[tuple[str, Any]]:
     if type(v) in (list, tuple):
         yield from ((f"{name}[{i}]", item) for i, item in enumerate(v[:LISTED]))
     elif type(v) is dict:
-        yield from ((f"{name}[{key!r}]", item) for key, item in list(v.items())[:LISTED])
-    elif not isinstance(v, (Tensor, ModuleType, FunctionType, type)) and isinstance(getattr(v, "__dict__", None), dict):
-        for key, item in list(v.__dict__.items())[:LISTED]:
+        yield from ((f"{name}[{key!r}]", item) for key, item in list(v.items())[:LISTED] if type(key) in (str, int))
+    elif not issubclass(type(v), (Tensor, ModuleType, FunctionType, type)):
+        try:
+            held = vars(v)
+        except Exception:  # it has none; or it stands for something that is not there, and says so
+            return
+        for key, item in list(held.items())[:LISTED]:
             yield f"{name}.{key}", item
             if type(item) in (list, tuple):
                 yield from _parts(f"{name}.{key}", item)
@@ -282,7 +303,7 @@ class _Builder:
 
     def op(self, node: Node, slots: list[int]) -> None:
         kept = kept_names(node)
-        value, same, _, _, _, constants = noted(node)
+        value, same, _, _, _, _, constants = noted(node)
         inputs = []
         for i, parent in enumerate(node.parents):
             if parent is None:
@@ -297,6 +318,8 @@ class _Builder:
             else:
                 source = self.leaf(parent)
             inputs.append(Edge(source, i, None, None))
+        for t in changed_leaves(node):
+            self.nodes[self.leaf(t)].changed = True
         place = len(node.parents)
         for argument, at, v, array, which in kept:
             if at >= 0 or array or which is None:
@@ -306,7 +329,7 @@ class _Builder:
                 place += 1
         values = value if isinstance(value, list) else [value]
         outputs = node.outputs
-        title = op_name(node.op.__name__, len(outputs[0][0]))
+        title = op_name(node.op.__name__, len(outputs[0][0]), _known(kept))
         main = -1
         for slot in slots:
             one = values[slot] if slot < len(values) else None
@@ -350,33 +373,44 @@ class _Builder:
         return i >= len(names) or str(node.op.forward.__annotations__[names[i]]).endswith("None")
 
     # ------------------------------------------------------------------------------------------------- gradients
-    def gradients(self, start: Array | None) -> None:
+    def gradients(self, start: Array | None, given: bool) -> None:
         """Walk back as backward does, from the same upstream gradient, and by the same rules."""
         root = self.root._node
-        walk = 0 if root is None else noted(root)[2]
+        walk, start = (0, start) if root is None else self.walk(root, start, given)
         sums: dict[int, list[Array | None]] = {self.at[self.key(root or self.root, self.root._slot)]: [start]}
         for n in reversed(self.nodes):
             made = self.made[n.index]
-            n.grad = _total(sums.get(n.index, []))
+            n.grad = total = _total(sums.get(n.index, []))
             if isinstance(made, Node):
                 slot = 0 if n.op != OTHER else n.inputs[0].place
                 ran = walk > 0 and noted(made)[2] == walk
                 if ran:
-                    up = noted(made)[3]
-                    stored = up[slot] if isinstance(up, list) else up
-                    n.grad = n.grad if stored is None else stored
+                    stored = _output(noted(made)[4], slot)
+                    n.grad = total if stored is None else stored
+                    n.hooked = _differ(total, n.grad)
                 if n.op != OTHER:
                     self.step(n, made, ran)
                     for e in n.inputs:
                         sums.setdefault(e.source, []).append(e.downstream)
-            elif made is not None and n.grad is None and made._grad is not None and walk_of(made) == walk > 0:
+            elif made is not None and walk_of(made) == walk > 0 and (total is None or made._hooks):
                 n.grad = made._grad._data
+                n.hooked = _differ(total, n.grad)
             if n.grad is not None:
                 n.grad = n.grad.copy()
                 if n.grad.size > FEW and n.summary is not None:
                     n.summary.grad = summary(n.grad)
                 elif n.grad.size > FEW:
                     n.summary = Summary(0.0, 0.0, 0.0, 0.0, [], grad=summary(n.grad))
+
+    def walk(self, root: Node, start: Array | None, given: bool) -> tuple[int, Array | None]:
+        """The walk that began at the root, with the gradient that it got; where another passed, 0: its sums are of other ways, too."""
+        _, _, walk, here, up, _, _ = noted(root)
+        stored = _output(up, self.root._slot)
+        if isinstance(up, list):
+            here = here and stored is not None and sum(one is not None for one in up) == 1
+        if given and (not here or stored is None or _differ(stored, start)):
+            return 0, start
+        return walk if here else 0, start if stored is None else stored
 
     def step(self, n: TraceNode, node: Node, ran: bool) -> None:
         """The local and downstream gradients of one node."""
@@ -385,11 +419,11 @@ class _Builder:
         except RuntimeError:  # what it would be computed from was changed: only words are left
             checkpointed = None
         try:
-            downs = noted(node)[4] if ran else None
+            downs = noted(node)[5] if ran else None
             if downs is None and not (ran and any(kind == HOOK_AFTER for kind, *_ in node.hooks or ())):
                 downs = self.by_rule(n, node)
             jacobians = _jacobians(node, n.shape)
-            known = {name: v for name, _, v, _, _ in kept_names(node) if not isinstance(v, np.ndarray)}
+            known = _known(kept_names(node))
         finally:
             close_again(node, checkpointed)
         size = max([len(node.parents), *(e.place + 1 for e in n.inputs)])
@@ -460,11 +494,28 @@ def _jacobians(node: Node, out: tuple[int, ...]) -> list[Array | None] | None:
         j = np.stack([np.asarray(row[i]).reshape(-1) for row in rows])
         if size == 1:
             result.append(j.reshape(shape))
-        elif shape == out and not (j * (1 - np.eye(size))).any():
+        elif not np.isfinite(j[np.eye(*j.shape) == 0]).all():
+            result.append(None)  # 0 * infinity: no part of the local gradient
+        elif shape == out and not j[np.eye(size) == 0].any():
             result.append(np.diagonal(j).reshape(shape).copy())
         else:
             result.append(j if j.size <= FEW else None)
     return result
+
+
+def _output(up: Any, slot: int) -> Array | None:
+    """The upstream gradient of one output."""
+    found: Array | None = up[slot] if isinstance(up, list) else up
+    return found
+
+
+def _known(kept: list[tuple[str, int, Any, bool, Any]]) -> dict[str, Any]:
+    """What a rule knows that is no array: numbers, words, and None for what was not given."""
+    return {name: v for name, _, v, array, which in kept if which is None and not (array and v is None)}
+
+
+def _differ(total: Array | None, grad: Array | None) -> bool:
+    return total is not None and grad is not None and not np.array_equal(total, grad, equal_nan=True)
 
 
 def short_name(n: TraceNode) -> str:
