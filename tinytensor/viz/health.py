@@ -318,7 +318,8 @@ def _apart(x: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _norm(arrays: Sequence[NDArray[Any]]) -> float:
-    return math.sqrt(math.fsum(float(np.square(a, dtype=np.float64).sum()) for a in arrays))
+    with np.errstate(over="ignore"):
+        return math.sqrt(math.fsum(float(np.square(a, dtype=np.float64).sum()) for a in arrays))
 
 
 def _weigh(seen: Observed) -> None:
