@@ -233,6 +233,20 @@ def test_light_and_dark(opened, number, scheme):
     assert image[:8] == b"\x89PNG\r\n\x1a\n" and len(image) > 10_000
 
 
+def test_a_narrow_window_cuts_nothing_off(opened):
+    network = graphs.network()
+    network.nodes[-1].name, network.nodes[-1].line = "n" * 80, "a.py:1  " + "f(x)" * 20
+    page = opened(network)
+    page.set_viewport_size({"width": 340, "height": 600})
+    for step in range(page.evaluate("steps.length")):
+        page.evaluate(f"show({step})")
+        wide = page.evaluate("[document.documentElement.scrollWidth, at('panel').scrollWidth, at('panel').clientWidth]")
+        assert wide[0] == 340 and wide[1] == wide[2], page.inner_text("#panel")
+    box = page.locator("#where").bounding_box()
+    assert box["x"] + box["width"] <= 340 and page.locator("#scrub").bounding_box()["width"] > 60
+    assert page.locator("#stage").bounding_box()["height"] > 100
+
+
 def test_letters_are_as_wide_as_the_layout_takes_them_to_be(opened):
     page = opened(graphs.network(), step=999)
     wide = page.eval_on_selector_all(
