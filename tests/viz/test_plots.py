@@ -23,13 +23,24 @@ def history(epochs, *columns):
     )
 
 
-@pytest.mark.parametrize("runs, height", [(2, 423), (4, 451), (12, 506)])
+@pytest.mark.parametrize("runs, height", [(2, 423), (4, 451), (12, 479)])
 def test_histories_of_several_runs(tmp_path, runs, height):
     pytest.importorskip("matplotlib")
     made = {f"run {i}": history(i + 1, "train_loss", "train_accuracy", "val_loss") for i in range(runs)}
     plot_histories(made, tmp_path / "curves.png")
     width, found = size(tmp_path / "curves.png")
     assert width == 1056 and abs(found - height) <= 1
+
+
+@pytest.mark.parametrize("name", ["run", "a rather long name of a run, number"])
+def test_the_legend_of_one_panel_is_not_cut_off(monkeypatch, name):
+    pytest.importorskip("matplotlib")
+    seen = []
+    monkeypatch.setattr("tinytensor.viz.plots._write", lambda figure, path: seen.append(figure))
+    plot_histories({f"{name} {i}": history(2, "train_loss") for i in range(3)}, "x.png")
+    seen[0].draw_without_rendering()
+    box = seen[0].legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= seen[0].bbox.x1
 
 
 def test_what_only_one_run_has_is_left_out(tmp_path):

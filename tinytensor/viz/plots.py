@@ -42,7 +42,11 @@ def plot_histories(histories: Mapping[str, History], path: str | os.PathLike[str
     ]
     across = min(len(panels), 3)
     down = -(-len(panels) // across)
-    figure = _figure(4.8 * across, 3.6 * down + 0.25 * -(-len(histories) // 3))
+    entries = len(histories) + 2
+    legend = max(
+        1, min(5, entries, int(4.8 * across / (0.6 + 0.08 * max(10, *map(len, histories)))))
+    )  # columns, as wide as the longest
+    figure = _figure(4.8 * across, 3.6 * down + 0.25 * -(-entries // legend))
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
@@ -73,7 +77,7 @@ def plot_histories(histories: Mapping[str, History], path: str | os.PathLike[str
         Line2D([], [], color="#555555", ls=style, label=label)
         for style, label in (("--", "training"), ("-", "validation"))
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=legend, frameon=False, fontsize=9)
     _write(figure, path)
 
 
