@@ -72,6 +72,8 @@ class Explanation:
             if n.kind == "constant" or (n.kind == "op" and len(edges) < 2):
                 continue
             total = _number(n.grad, n.shape)
+            if n.before is not None:
+                total = f"{_number(n.before, n.shape)}, by a hook {total}"
             parts = [_number(e.downstream, n.shape) for e in edges]
             adds = f"{' + '.join(f'({p})' if p.startswith('-') else p for p in parts)} = " if len(parts) > 1 else ""
             what = "copy: adds" if adds else n.kind

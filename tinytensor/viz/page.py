@@ -14,6 +14,7 @@ from tinytensor.viz.draw import svg
 from tinytensor.viz.explain import line_text
 from tinytensor.viz.scene import Scene, fused, numbers, title_of
 from tinytensor.viz.trace import Edge, Summary, Trace, TraceNode
+from tinytensor.viz.trace import summary as summarized
 
 __all__ = ["page"]
 
@@ -45,6 +46,8 @@ def _data(trace: Trace) -> dict[str, Any]:
 def _node(node: TraceNode, trace: Trace, uses: list[NDArray[Any] | None]) -> dict[str, Any]:
     summary = node.summary
     upstream = _text(node.grad, summary.grad if summary else None)
+    if node.before is not None:
+        upstream = f"{_text(node.before, summarized(node.before))}, by a hook {upstream}"
     if len(uses) > 1 and upstream:
         parts = [numbers(u)[0] for u in uses if u is not None and u.size == 1]
         if len(parts) == len(uses):

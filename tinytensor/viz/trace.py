@@ -86,6 +86,8 @@ class TraceNode:
     line: str | None
     stored: list[str] = field(default_factory=list)
     changed: bool = False
+    before: Array | None = None
+    """The gradient before a hook changed it, None where none did."""
 
 
 @dataclass
@@ -361,8 +363,10 @@ class _Builder:
         sums: dict[int, list[Array | None]] = {self.at[self.key(root or self.root, self.root._slot)]: [start]}
         for n in reversed(self.nodes):
             made = self.made[n.index]
-            n.grad = _total(sums.get(n.index, []))
+            total = n.grad = _total(sums.get(n.index, []))
+            hooks = None
             if isinstance(made, Node):
+                hooks = made.hooks
                 slot = 0 if n.op != OTHER else n.inputs[0].place
                 ran = walk > 0 and noted(made)[2] == walk
                 if ran:
@@ -373,8 +377,11 @@ class _Builder:
                     self.step(n, made, ran)
                     for e in n.inputs:
                         sums.setdefault(e.source, []).append(e.downstream)
-            elif made is not None and n.grad is None and made._grad is not None and walk_of(made) == walk > 0:
-                n.grad = made._grad._data
+            elif made is not None and made._grad is not None and walk_of(made) == walk > 0:
+                hooks = made._hooks
+                n.grad = made._grad._data if n.grad is None or hooks else n.grad
+            if hooks and total is not None and n.grad is not None and not np.array_equal(total, n.grad, equal_nan=True):
+                n.before = total.copy()
             if n.grad is not None:
                 n.grad = n.grad.copy()
                 if n.grad.size > FEW and n.summary is not None:
