@@ -322,3 +322,11 @@ def test_numbers_missing_in_the_batch_are_no_fault_of_a_layer():
     )
     (found,) = diagnose(nn.Linear(20, 20), (inputs, spoiled), "mse").findings
     assert found.detail == "the batch's targets have NaN or infinite values"
+
+
+def test_an_optimizer_of_another_network_is_not_too_slow():
+    model, other = network(20, [64]), network(20, [64])
+    found = diagnose(model, blobs(0, 20), optimizer=optim.SGD(other.parameters(), lr=0.1))
+    assert [(f.name, f.layer) for f in found.findings] == [("not_in_optimizer", "0"), ("not_in_optimizer", "2")]
+    assert found.update_ratio is None
+    assert repr(found) == str(found)  # what an interactive session shows

@@ -82,9 +82,9 @@ class Finding:
         return f"{self.name}{f' in {self.layer}' if self.layer else ''}: {self.detail}; {self.suggestion}"
 
 
-@dataclass
+@dataclass(repr=False)
 class Diagnosis:
-    """What `diagnose` found: `findings` (none: healthy), `layers`, and numbers of the whole. str() is the table and the findings."""
+    """What `diagnose` found: `findings` (none: healthy), `layers`, and numbers of the whole. It shows itself as the table and the findings."""
 
     findings: list[Finding]
     layers: list[LayerHealth]
@@ -130,6 +130,8 @@ class Diagnosis:
         found = [f"- {finding}" for finding in self.findings] or ["no findings"]
         counted = f", units counted on {self.counted}" if self.counted != self.samples else ""
         return "\n".join([*lines, f"{loss}; {self.samples} samples{counted}", *found])
+
+    __repr__ = __str__
 
     def rows(self) -> list[dict[str, Any]]:
         """The layers as dicts, for a table of one's own (`pandas.DataFrame(d.rows())`): the fields of `LayerHealth` and relative_gradient."""
@@ -444,7 +446,9 @@ def _look_at_update(
     loss: Callable[[], float],
     judge: bool,
 ) -> None:
-    before: dict[Tensor, NDArray[Any]] = {p: p.detach().numpy().copy() for p in named.values() if p.grad is not None}
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    trained = [p for p in named.values() if p.grad is not None and id(p) in held]
+    before: dict[Tensor, NDArray[Any]] = {p: p.detach().numpy().copy() for p in trained}
     optimizer.step()
     moved = {p: p.detach().numpy().astype(np.float64) - old for p, old in before.items()}
     for place, weights in seen.weights.items():
