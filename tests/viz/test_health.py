@@ -275,7 +275,7 @@ def test_the_table_says_where_what_and_what_to_do():
 def test_the_figure(tmp_path):
     pytest.importorskip("matplotlib")
     model = network(20, [64])
-    for name, optimizer in (("a", None), ("b", optim.SGD(model.parameters(), lr=0.1))):
+    for name, optimizer in (("a.png", None), ("b.png", optim.SGD(model.parameters(), lr=0.1))):
         diagnose(model, blobs(0, 20), optimizer=optimizer).plot(tmp_path / name)
         assert (tmp_path / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 

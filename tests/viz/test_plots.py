@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+import tinytensor as tt
 from tinytensor.train import History
-from tinytensor.viz import plot_digits, plot_histories
+from tinytensor.viz import jacobian, plot_digits, plot_histories
 
 
 def size(path):
@@ -106,3 +107,12 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch
     with pytest.raises(ImportError, match=r"pip install tinytensor\[train\]"):
         plot_histories({"a": history(2, "train_loss"), "b": history(2, "train_loss")}, tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_png_is_not_called_otherwise(tmp_path):
+    pytest.importorskip("matplotlib")
+    run = history(2, "train_loss")
+    for draw in (run.plot, lambda path: plot_histories({"a": run, "b": run}, path), jacobian(tt.tanh, tt.ones(2)).save):
+        with pytest.raises(ValueError, match=r"'.*curves\.svg' should end in \.png"):
+            draw(tmp_path / "curves.svg")
+    assert not list(tmp_path.iterdir())

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytensor import func
-from tinytensor.serialize import write_atomically
 from tinytensor.tensor import Tensor
+from tinytensor.train.history import write_png
 from tinytensor.viz.plots import _figure
 
 __all__ = ["JacobianPicture", "jacobian"]
@@ -30,8 +30,8 @@ class JacobianPicture:
         self.matrix, self.out_shape, self.in_shape = matrix, out_shape, in_shape
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture to a PNG, whole or not at all. ImportError without matplotlib, OSError."""
-        write_atomically(path, self._repr_png_())
+        """Write the picture to a PNG, whole or not at all. ValueError for another ending than .png, ImportError without matplotlib, OSError."""
+        write_png(path, self._repr_png_())
 
     def _repr_png_(self) -> bytes:
         rows, columns = self.matrix.shape

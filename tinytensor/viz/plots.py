@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from tinytensor.serialize import write_atomically
 
 if TYPE_CHECKING:
     from tinytensor.train.history import History
@@ -140,6 +137,6 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _write(figure: Any, path: str | os.PathLike[str]) -> None:
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
-    write_atomically(path, png.getvalue())
+    from tinytensor.train.history import write_png
+
+    write_png(path, figure)
