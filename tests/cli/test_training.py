@@ -173,7 +173,8 @@ def test_diagnose_says_what_it_finds_and_changes_nothing(capsys, data, out):
     found = [event for event in watched if event["event"] == "finding"]
     assert (found[0]["epoch"], found[0]["name"], found[0]["layer"]) == (1, "learning_rate_too_large", "")
     assert plain[-1]["weights_sha256"] == watched[-1]["weights_sha256"]
-    assert run(capsys, *small(data, out, "--diagnose", "--no-plots", "--quiet", "--lr", 3))[1][1:] == []
+    _, lines, notes = run(capsys, *small(data, out, "--diagnose", "--no-plots", "--quiet", "--lr", 3))
+    assert len(lines) == 1 and [note.partition(":")[0] for note in notes] == [f"epoch {e['epoch']}" for e in found]
 
 
 def test_holdout_reports_the_holdout_and_leaves_the_test_images(capsys, data, out):

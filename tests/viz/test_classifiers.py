@@ -94,9 +94,33 @@ def test_what_they_refuse():
         plot_confusion(np.eye(2), "x.png", ["a"])
     with pytest.raises(ValueError, match=r"expected images \(N, H, W\)"):
         plot_mistakes(np.zeros((3, 4)), np.zeros(3, int), np.zeros((3, 2)), "x.png")
-    with pytest.raises(ValueError, match=r"expected a weight \(units, 9\), got \(4, 8\)"):
+    with pytest.raises(ValueError, match=r"expected a weight \(units, 9\) and count >= 1, got \(4, 8\)"):
         plot_weights(np.zeros((4, 8)), (3, 3), "x.png")
     with pytest.raises(ValueError, match=r"inputs \(N, 2\)"):
         plot_boundaries({}, np.zeros((3, 2)), np.zeros(3, int), "x.png")
-    with pytest.raises(ValueError, match="classes below 8, got 8"):
+    with pytest.raises(ValueError, match="classes from 0 to 7, got 8 to 8"):
         plot_boundaries({"a": lambda x: x}, np.zeros((1, 2)), np.array([8]), "x.png")
+    with pytest.raises(ValueError, match="classes from 0 to 7, got -1 to 0"):
+        plot_boundaries({"a": lambda x: x}, np.zeros((2, 2)), np.array([-1, 0]), "x.png")
+    with pytest.raises(ValueError, match="NaN"):
+        plot_boundaries({"a": lambda x: x}, np.full((1, 2), np.nan), np.array([0]), "x.png")
+    with pytest.raises(ValueError, match="at least one model and point"):
+        plot_boundaries({"a": lambda x: x}, np.zeros((0, 2)), np.zeros(0, int), "x.png")
+    with pytest.raises(ValueError, match="expected counts"):
+        plot_confusion(np.eye(3) / 3, "x.png")
+    with pytest.raises(ValueError, match=r"labels from 0 to 1 .* got labels -1 to 2 \(int64\)"):
+        plot_mistakes(np.zeros((3, 4, 4)), np.array([0, -1, 2]), np.eye(3, 2), "x.png")
+    with pytest.raises(ValueError, match="count >= 1"):
+        plot_weights(np.zeros((4, 9)), (3, 3), "x.png", count=0)
+
+
+def test_tensors_serve_as_arrays(figures):
+    labels = tt.tensor([0, 1, 1])
+    plot_confusion(tt.tensor([[1, 0], [0, 2]]), "x.png")
+    plot_mistakes(tt.zeros(3, 4, 4), labels, tt.tensor([[1.0, 0.0]] * 3), "x.png")
+    plot_boundaries({"a": lambda x: x}, tt.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 3.0]]), labels, "x.png")
+    assert [titles(figure)[0] for figure in figures] == [
+        "100.00 % of 3 right",
+        "said 0 (73 %)\nis 1 (27 %)",
+        "a\n100.0 % right",
+    ]

@@ -197,6 +197,7 @@ def test_saves_svg_and_dot(tmp_path):
     assert text.startswith("digraph") and text.count("->") == 4
     assert 'n0 -> n1 [label="3\\nd 3"]' in text and 'n0 [label="<x>&"]' in text
     assert 'subgraph cluster_0 { label="0.linear"; n3 }' in draw(graphs.network()).dot
+    assert 'n4 [label="mul\\nf\\n-12\\nd 1"]' in draw(graphs.formula()).dot  # no edge leaves the root
     assert {path.name for path in tmp_path.iterdir()} == {"a.SVG", "a.dot"}
 
 

@@ -161,5 +161,5 @@ def test_a_hook_is_said_where_it_changed_a_gradient() -> None:
     f = h * 5
     f.backward()
     lines = str(f.explain()).splitlines()
-    assert "dx = -10, after its hooks -100   (leaf; x = 3)" in lines
-    assert "dh = 5, after its hooks -5   (op; h = 6)" in lines
+    assert "dx = -10, by a hook -100   (leaf; x = 3)" in lines
+    assert "dh = 5, by a hook -5   (op; h = 6)" in lines

@@ -70,6 +70,17 @@ def test_a_thin_diagonal_stays_visible(monkeypatch, tmp_path):
     assert positive[left].any(1).sum() > 350 and negative[left].any(1).sum() > 150
 
 
+def test_what_is_no_number_looks_unlike_zero(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.image import imread
+
+    picture = jacobian(tt.sqrt, tt.tensor(np.linspace(-1, 1, 301)))
+    assert np.isnan(picture.matrix[0, 0]) and picture.matrix[0, 1] == 0
+    picture.save(tmp_path / "x.png")
+    pixels = imread(tmp_path / "x.png")[..., :3]
+    assert (np.abs(pixels - 0xBB / 255).max(-1) < 0.01).sum() > 300
+
+
 def test_a_long_matrix_is_stretched(monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure

@@ -223,3 +223,14 @@ def test_watching_again_counts_on():
     assert seen.lost() == {1: 1}
     seen.watch((tt.tensor([[-1.0]]),))
     assert seen.lost() == {1: 0} and len(seen.layers) == 2
+
+
+@pytest.mark.parametrize("value", [1e20, 1e200, float("inf")])
+def test_outputs_that_are_huge_and_equal(value):
+    model = nn.Linear(2, 3).double()
+    with tt.no_grad():
+        model.weight.fill_(1.0)
+        model.bias.zero_()
+    found = diagnose(model, (np.full((20, 2), value), np.zeros(20, np.int64)))
+    assert sum(found.layers[0].histogram) == (0 if value == float("inf") else 60)
+    assert found.layers[0].mean == pytest.approx(2 * value)

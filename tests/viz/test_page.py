@@ -68,6 +68,27 @@ def test_uses_of_a_value_add_up():
     assert data(draw(graphs.copied()).html)["nodes"][0]["upstream"] == "3 + 3 + 1 = 7"
 
 
+def test_what_a_hook_changed_is_no_sum():
+    x = tt.tensor(3.0, requires_grad=True)
+    w = tt.ones(2, 20, requires_grad=True)
+    h = x * 1.0
+    h.register_hook(lambda g: g * 10)
+    x.register_hook(lambda g: g * 7)
+    w.register_hook(lambda g: g * 2)
+    with tt.inspect():
+        f = h * h + x + (w * w).sum()
+    before = draw(f)
+    assert [n.before for n in before.trace.nodes] == [None] * len(before.trace.nodes)
+    f.backward()
+    drawing = draw(f)
+    said = {node["title"]: node["upstream"] for node in data(drawing.html)["nodes"]}
+    assert said["x"] == "60 + 1 = 61, by a hook 427" and x.grad.item() == 427
+    assert said["h = mul"] == "3 + 3 = 6, by a hook 60"
+    assert said["w"] == "2 to 2, mean 2, norm 12.6, by a hook 4 to 4, mean 4, norm 25.3\nsum over 2 uses"
+    explained = str(f.explain())
+    assert "dx = 1 + 60 = 61, by a hook 427 " in explained and "dh = 3 + 3 = 6, by a hook 60 " in explained
+
+
 def test_names_cannot_be_markup():
     name = "</script><script>alert(1)</script>@DATA@"
     nodes = [graphs.node(0, "leaf", "leaf", name=name), graphs.node(1, "exp", "op", inputs=[Edge(0, 0, None, None)])]
@@ -231,6 +252,20 @@ def test_light_and_dark(opened, number, scheme):
     assert color("#stage rect.fused", "fill") == COLORS["fused"][number]
     image = page.screenshot()
     assert image[:8] == b"\x89PNG\r\n\x1a\n" and len(image) > 10_000
+
+
+def test_a_narrow_window_cuts_nothing_off(opened):
+    network = graphs.network()
+    network.nodes[-1].name, network.nodes[-1].line = "n" * 80, "a.py:1  " + "f(x)" * 20
+    page = opened(network)
+    page.set_viewport_size({"width": 340, "height": 600})
+    for step in range(page.evaluate("steps.length")):
+        page.evaluate(f"show({step})")
+        wide = page.evaluate("[document.documentElement.scrollWidth, at('panel').scrollWidth, at('panel').clientWidth]")
+        assert wide[0] == 340 and wide[1] == wide[2], page.inner_text("#panel")
+    box = page.locator("#where").bounding_box()
+    assert box["x"] + box["width"] <= 340 and page.locator("#scrub").bounding_box()["width"] > 60
+    assert page.locator("#stage").bounding_box()["height"] > 100
 
 
 def test_letters_are_as_wide_as_the_layout_takes_them_to_be(opened):

@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+import tinytensor as tt
 from tinytensor.train import History
-from tinytensor.viz import plot_digits, plot_histories
+from tinytensor.viz import jacobian, plot_digits, plot_histories
 
 
 def size(path):
@@ -23,13 +24,24 @@ def history(epochs, *columns):
     )
 
 
-@pytest.mark.parametrize("runs, height", [(2, 423), (4, 451), (12, 506)])
+@pytest.mark.parametrize("runs, height", [(2, 423), (4, 451), (12, 479)])
 def test_histories_of_several_runs(tmp_path, runs, height):
     pytest.importorskip("matplotlib")
     made = {f"run {i}": history(i + 1, "train_loss", "train_accuracy", "val_loss") for i in range(runs)}
     plot_histories(made, tmp_path / "curves.png")
     width, found = size(tmp_path / "curves.png")
     assert width == 1056 and abs(found - height) <= 1
+
+
+@pytest.mark.parametrize("name", ["run", "a rather long name of a run, number"])
+def test_the_legend_of_one_panel_is_not_cut_off(monkeypatch, name):
+    pytest.importorskip("matplotlib")
+    seen = []
+    monkeypatch.setattr("tinytensor.viz.plots._write", lambda figure, path: seen.append(figure))
+    plot_histories({f"{name} {i}": history(2, "train_loss") for i in range(3)}, "x.png")
+    seen[0].draw_without_rendering()
+    box = seen[0].legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= seen[0].bbox.x1
 
 
 def test_what_only_one_run_has_is_left_out(tmp_path):
@@ -95,3 +107,12 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch
     with pytest.raises(ImportError, match=r"pip install tinytensor\[train\]"):
         plot_histories({"a": history(2, "train_loss"), "b": history(2, "train_loss")}, tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_png_is_not_called_otherwise(tmp_path):
+    pytest.importorskip("matplotlib")
+    run = history(2, "train_loss")
+    for draw in (run.plot, lambda path: plot_histories({"a": run, "b": run}, path), jacobian(tt.tanh, tt.ones(2)).save):
+        with pytest.raises(ValueError, match=r"'.*curves\.svg' should end in \.png"):
+            draw(tmp_path / "curves.svg")
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import tinytensor as tt
 import tinytensor.nn.functional as F
 from tinytensor._tape import noted
 from tinytensor.viz import Trace, TraceNode, trace
+from tinytensor.viz.trace import histogram
 
 
 def leaf(*values: float) -> tt.Tensor:
@@ -540,16 +542,13 @@ def test_hooks_of_leaves_and_values() -> None:
     assert named(trace(y), "x").grad.item() == 4
     y.backward()
     n = named(trace(y), "x")
-    assert (n.grad.item(), n.hooked) == (x.grad.item(), True)
+    assert (n.before.item(), n.grad.item()) == (4, x.grad.item())
     h = leaf(1.0) * 2
     h.register_hook(lambda g: g * 10)
     z = h * 3
     z.backward()
-    assert (named(trace(z), "h").grad.item(), named(trace(z), "h").hooked, named(trace(z), "z").hooked) == (
-        30,
-        True,
-        False,
-    )
+    h, z = named(trace(z), "h"), named(trace(z), "z")
+    assert (h.before.item(), h.grad.item(), z.before) == (3, 30, None)
 
 
 def test_what_a_hook_kept_may_be_changed() -> None:
@@ -612,3 +611,35 @@ def test_a_name_is_a_line_of_text(word: str) -> None:
     with pytest.raises(ValueError, match="name: expected one line of printable text, got "):
         tt.name(leaf(1.0), word)
     assert tt.name(leaf(1.0), "Größe <b>").item() == 1
+
+
+ALMOST = np.where(np.arange(40) % 2, 1.0, np.nextafter(1.0, 2))
+
+
+@pytest.mark.parametrize("values", [ALMOST, np.tile([-1.7e308, 1.7e308], 20), np.tile([0.0, 5e-324], 20)])
+def test_a_summary_of_numbers_that_lie_too_close_or_too_far_apart(values: Any) -> None:
+    x = tt.tensor(values, requires_grad=True)
+    s = named(trace((x * 1.0).sum()), "x").summary
+    assert s.histogram in ([20, *[0] * 14, 20], [*[0] * 8, 40, *[0] * 7])
+    assert s.mean == pytest.approx(values[::2][0] / 2 + values[1::2][0] / 2)
+    assert s.min <= s.mean <= s.max and s.norm >= s.max
+
+
+def test_a_histogram_is_numpys() -> None:
+    values = np.random.default_rng(0).normal(size=1000)
+    assert histogram(values) == np.histogram(values, 16)[0].tolist()
+
+
+def test_what_is_no_tensor_is_named() -> None:
+    with pytest.raises(TypeError, match="expected a Tensor, got list"):
+        trace([tt.ones(2)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", ["\0", "\x1b", "\n", "\ud800", "\ufffe"])
+def test_characters_that_cannot_be_shown_are_marked(bad: str) -> None:
+    model = tt.nn.Module()
+    model.register_parameter(f"a{bad}b", tt.nn.Parameter(tt.ones(())))
+    drawing = tt.viz.draw(next(model.parameters()) * 2)
+    assert drawing.trace.nodes[0].name == "a\N{REPLACEMENT CHARACTER}b"
+    ElementTree.fromstring(drawing.svg.encode())
+    drawing.html.encode()

@@ -90,7 +90,9 @@ def add_command(commands: Any) -> None:
         help="folder for its files (default: runs/latest)",
     )
     run.add_argument("--download", action="store_true", help=DOWNLOAD)
-    run.add_argument("--quiet", action="store_true", help="print the last line only")
+    run.add_argument(
+        "--quiet", action="store_true", help="print the last line only (findings of --diagnose: on standard error)"
+    )
     run.add_argument("--json", action="store_true", help="print JSON, an object a line, in place of text")
     run.add_argument(
         "--diagnose",
@@ -266,7 +268,9 @@ class _Output(Callback):
     def _found(self, epoch: int, finding: Finding) -> None:
         if self._json:
             self._event("finding", epoch=epoch, **asdict(finding))
-        elif not self._quiet:
+        elif self._quiet:  # of standard output the last line only
+            print(f"epoch {epoch}: {finding}", file=sys.stderr)
+        else:
             self.say(f"epoch {epoch}: {finding}")
 
     def on_train_begin(self, run: Run) -> None:

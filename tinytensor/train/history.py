@@ -15,7 +15,7 @@ from tinytensor.serialize import write_atomically
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["History", "labels"]
+__all__ = ["History", "labels", "write_png"]
 
 Value = float | int | None
 _TRAIN, _VALIDATION, _TEST, _BEST = "#1b6ca8", "#d98324", "#c0392b", "#5b6770"
@@ -108,7 +108,7 @@ class History:
     ) -> None:
         """Draw the learning curves to a PNG: a panel for the loss and one for each metric, training and validation, the best
         epoch marked. step_losses: the loss of each update in turn, drawn as a running mean behind. test: scores by name, marked at the
-        end. ValueError for an empty history, ImportError without matplotlib, OSError."""
+        end. ValueError for an empty history or another ending than .png, ImportError without matplotlib, OSError."""
         if not self.rows:
             raise ValueError("History.plot: there is no epoch to draw")
         try:
@@ -181,13 +181,22 @@ class History:
                 axes.legend(frameon=False, fontsize=9)
         for axes in panels[len(names) :]:
             axes.set_axis_off()
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=110)
-        write_atomically(path, png.getvalue())
+        write_png(path, figure)
 
     def _panels(self) -> list[str]:
         found = [c.partition("_")[2] for c in self.columns() if c.startswith(("train_", "val_"))]
         return list(dict.fromkeys(["loss", *found]))
+
+
+def write_png(path: str | os.PathLike[str], picture: Any) -> None:
+    """Write a matplotlib figure, or the bytes of a PNG, whole or not at all. ValueError for another ending than .png, OSError."""
+    if os.path.splitext(os.fsdecode(path))[1].lower() != ".png":
+        raise ValueError(f"pictures of matplotlib are PNG files: {os.fsdecode(path)!r} should end in .png")
+    if not isinstance(picture, bytes):
+        made = io.BytesIO()
+        picture.savefig(made, format="png", dpi=110)
+        picture = made.getvalue()
+    write_atomically(path, picture)
 
 
 def _number(text: str) -> Value:

@@ -24,19 +24,25 @@ _MARKS = "o^sDvP*X"
 def plot_confusion(matrix: Any, path: str | os.PathLike[str], classes: Sequence[str] = ()) -> None:
     """Draw a confusion matrix (C, C), true classes in rows (`metrics.confusion_matrix`), to a PNG: counts, coloured by the share of the row.
 
-    Right answers are bold and leave the colours to the mistakes. ValueError for a matrix that is not square, or another
-    number of classes; ImportError without matplotlib, OSError.
+    Right answers are bold and leave the colours to the mistakes. ValueError for a matrix that is not square or not of
+    counts, or another number of classes; ImportError without matplotlib, OSError.
     """
-    counts = np.asarray(matrix)
+    counts = _array(matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ValueError(f"plot_confusion: expected a matrix (C, C), got shape {counts.shape}")
+    if not ((counts >= 0) & (counts % 1 == 0)).all():
+        raise ValueError(
+            "plot_confusion: expected counts, whole numbers >= 0; the colours are shares of the rows already"
+        )
+    counts = counts.astype(np.int64)
     width = len(counts)
     if classes and len(classes) != width:
         raise ValueError(f"plot_confusion: expected {width} classes for a matrix {counts.shape}, got {len(classes)}")
     names = list(classes) or [str(i) for i in range(width)]
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     wrong = np.where(np.eye(width, dtype=bool), 0, shares)
-    figure = _figure(2.6 + 0.5 * width, 1.8 + 0.46 * width)
+    longest = max(map(len, names))
+    figure = _figure(2.6 + 0.5 * width + 0.07 * longest, 1.8 + 0.46 * width + 0.05 * longest)
     axes = figure.add_subplot()
     top = float(wrong.max()) or 1.0
     image = axes.imshow(wrong, cmap="Blues", vmin=0, vmax=top)
@@ -55,7 +61,7 @@ def plot_confusion(matrix: Any, path: str | os.PathLike[str], classes: Sequence[
 
 
 def plot_mistakes(
-    images: NDArray[Any],
+    images: Any,
     labels: Any,
     scores: Any,
     path: str | os.PathLike[str],
@@ -67,11 +73,17 @@ def plot_mistakes(
     labels: (N,); scores: (N, C), before softmax; above each stands what was said and with which probability, and the truth with its own.
     ValueError for shapes that do not fit, or no mistakes; ImportError without matplotlib, OSError.
     """
-    own = np.asarray(labels.detach().numpy() if isinstance(labels, Tensor) else labels)
-    raw = np.asarray(scores.detach().numpy() if isinstance(scores, Tensor) else scores, np.float64)
-    if images.ndim != 3 or raw.ndim != 2 or not len(images) == len(own) == len(raw):
+    images, own, raw = _array(images), _array(labels), _array(scores).astype(np.float64)
+    if images.ndim != 3 or raw.ndim != 2 or own.shape != raw.shape[:1] or not len(images) == len(own) > 0 or count < 1:
         raise ValueError(
-            f"plot_mistakes: expected images (N, H, W), labels (N,) and scores (N, C), got {images.shape}, {own.shape}, {raw.shape}"
+            f"plot_mistakes: expected images (N, H, W), labels (N,), scores (N, C) and count >= 1, got {images.shape}, {own.shape}, "
+            f"{raw.shape} and {count}"
+        )
+    width = raw.shape[1]
+    if own.dtype.kind not in "iu" or not ((own >= 0) & (own < width)).all() or (classes and len(classes) != width):
+        raise ValueError(
+            f"plot_mistakes: expected labels from 0 to {width - 1} and no classes or {width}, for scores {raw.shape}, got labels "
+            f"{own.min()} to {own.max()} ({own.dtype}) and {len(classes)} classes"
         )
     chances = np.exp(raw - raw.max(1, keepdims=True))
     chances /= chances.sum(1, keepdims=True)
@@ -81,7 +93,7 @@ def plot_mistakes(
     if not len(wrong):
         raise ValueError(f"plot_mistakes: all {len(own)} samples are right: there is no mistake to draw")
     worst = wrong[np.argsort(true[wrong], kind="stable")][:count]
-    names = list(classes) or [str(i) for i in range(raw.shape[1])]
+    names = list(classes) or [str(i) for i in range(width)]
     across = min(8, len(worst))
     down = -(-len(worst) // across)
     figure = _figure(max(1.2 * across, 4.4), 0.5 + 1.5 * down)
@@ -100,6 +112,10 @@ def plot_mistakes(
     _write(figure, path)
 
 
+def _array(x: Any) -> NDArray[Any]:
+    return np.asarray(x.detach().numpy() if isinstance(x, Tensor) else x)
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.2g}" if share >= 1e-4 else "< 0.01"
 
@@ -110,9 +126,11 @@ def plot_weights(weight: Any, shape: tuple[int, int], path: str | os.PathLike[st
     Each is scaled by its own largest weight; red adds to the unit, blue takes from it, white is zero. ValueError for another shape;
     ImportError without matplotlib, OSError.
     """
-    values = np.asarray(weight.detach().numpy() if isinstance(weight, Tensor) else weight)
-    if values.ndim != 2 or values.shape[1] != shape[0] * shape[1] or not len(values):
-        raise ValueError(f"plot_weights: expected a weight (units, {shape[0] * shape[1]}), got {values.shape}")
+    values = _array(weight)
+    if values.ndim != 2 or values.shape[1] != shape[0] * shape[1] or not len(values) or count < 1:
+        raise ValueError(
+            f"plot_weights: expected a weight (units, {shape[0] * shape[1]}) and count >= 1, got {values.shape} and {count}"
+        )
     shown = values[:count]
     across = min(10, len(shown))
     down = -(-len(shown) // across)
@@ -132,28 +150,33 @@ def plot_weights(weight: Any, shape: tuple[int, int], path: str | os.PathLike[st
 
 def plot_boundaries(
     models: Mapping[str, Module | Callable[[Tensor], Tensor]],
-    inputs: NDArray[Any],
-    labels: NDArray[Any],
+    inputs: Any,
+    labels: Any,
     path: str | os.PathLike[str],
     across: int = 3,
 ) -> None:
     """Draw what classifiers of points in the plane say everywhere, one panel each under its name, `across` in a row, to a PNG.
 
     models give scores (N, C) for points (N, 2); Modules are asked in eval mode. inputs (N, 2) and labels (N,) are drawn over it, a mark and
-    colour a class (up to 8), with the share of right ones in the title. ValueError for shapes that do not fit, no models, more classes;
-    ImportError without matplotlib, OSError.
+    colour a class (0 to 7), with the share of right ones in the title. ValueError for shapes that do not fit, no points or models, other
+    classes, or inputs that are NaN or infinite; ImportError without matplotlib, OSError.
     """
-    if inputs.ndim != 2 or inputs.shape[1] != 2 or labels.shape != inputs.shape[:1] or not models:
+    inputs, labels = _array(inputs), _array(labels)
+    if inputs.ndim != 2 or inputs.shape[1] != 2 or labels.shape != inputs.shape[:1] or not (models and inputs.size):
         raise ValueError(
-            f"plot_boundaries: expected models, inputs (N, 2) and labels (N,), got {len(models)}, {inputs.shape}, {labels.shape}"
+            f"plot_boundaries: expected at least one model and point, inputs (N, 2) and labels (N,), got {len(models)}, {inputs.shape}, {labels.shape}"
         )
-    if int(labels.max()) >= len(_COLORS):
-        raise ValueError(f"plot_boundaries: expected classes below {len(_COLORS)}, got {int(labels.max())}")
+    if not np.isfinite(inputs).all():
+        raise ValueError("plot_boundaries: inputs have NaN or infinite values: leave those points out")
+    if labels.min() < 0 or labels.max() >= len(_COLORS):
+        raise ValueError(
+            f"plot_boundaries: expected classes from 0 to {len(_COLORS) - 1}, got {labels.min()} to {labels.max()}"
+        )
     low, high = inputs.min(0), inputs.max(0)
     low, high = low - 0.1 * (high - low), high + 0.1 * (high - low)
     x, y = (np.linspace(low[i], high[i], 160) for i in (0, 1))
     grid = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-    across = min(across, len(models))
+    across = max(1, min(across, len(models)))
     down = -(-len(models) // across)
     figure = _figure(3.1 * across, 3.0 * down + 0.3)
     from matplotlib.colors import ListedColormap

@@ -8,6 +8,8 @@ from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from tinytensor.serialize import write_atomically
 from tinytensor.viz.scene import SIZES, Bars, Box, Label, Scene, Wire, fused, numbers, title_of
 from tinytensor.viz.scene import scene as scene_of
@@ -242,6 +244,11 @@ def _png(scene: Scene) -> bytes:
     return made.getvalue()
 
 
+def _numbers(value: NDArray[Any] | None, grad: NDArray[Any] | None) -> list[str]:
+    above, below = (numbers(a) if a is not None and a.size <= 16 else [] for a in (value, grad))
+    return above + [f"d {line}" for line in below]
+
+
 def _dot(graph: Trace) -> str:
     def quoted(text: str) -> str:
         text = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -257,6 +264,8 @@ def _dot(graph: Trace) -> str:
         text += [part for part in (node.name if node.kind == "op" else None, fused(node.op)) if part]
         if node.shape:
             text.append("×".join(map(str, node.shape)))
+        if node.index == graph.root:  # no edge leaves it
+            text += _numbers(node.value, node.grad)
         lines.append(f"  n{node.index} [label={quoted(chr(10).join(text))}]")
         if node.module and node.inputs:
             members.setdefault(node.module, []).append(node.index)
@@ -266,8 +275,6 @@ def _dot(graph: Trace) -> str:
     for node in graph.nodes:
         for edge in node.inputs:
             source = graph.nodes[edge.source]
-            value = numbers(source.value) if source.value is not None and source.value.size <= 16 else []
-            grad = numbers(edge.downstream) if edge.downstream is not None and edge.downstream.size <= 16 else []
-            label = "\n".join(value + [f"d {line}" for line in grad])
+            label = "\n".join(_numbers(source.value, edge.downstream))
             lines.append(f"  n{edge.source} -> n{node.index}" + (f" [label={quoted(label)}]" if label else ""))
     return "\n".join([*lines, "}"]) + "\n"

@@ -69,12 +69,14 @@ class Explanation:
         found = []
         for n in self.trace.nodes:
             edges = uses.get(n.index, [])
-            if n.kind == "constant" or (n.kind == "op" and len(edges) < 2 and not (n.hooked and edges)):
+            if n.kind == "constant" or (n.kind == "op" and len(edges) < 2 and not (n.before is not None and edges)):
                 continue
             total = _number(n.grad, n.shape)
+            if n.before is not None:
+                total = f"{_number(n.before, n.shape)}, by a hook {total}"
             parts = [_number(e.downstream, n.shape) for e in edges]
             adds = " + ".join(f"({p})" if p.startswith("-") and len(parts) > 1 else p for p in parts)
-            adds = f"{adds}, after its hooks " if n.hooked and parts else f"{adds} = " if len(parts) > 1 else ""
+            adds = f"{adds} = " if len(parts) > 1 else ""
             what = "copy: adds" if len(parts) > 1 else n.kind
             found.append(f"d{short_name(n)} = {adds}{total}   ({what}; {short_name(n)} = {self._value(n)})")
         return found

@@ -15,7 +15,7 @@ OF_MODULES = ("linear", "conv", "normalized", "embedding", "prelu")
 """How the names of ops begin that nn's modules run on parameters of their own."""
 WORDED = ("matmul", "linear", "conv", "cross_entropy", "reshape", "permute")
 """How the names of ops begin whose local gradients are better in words than in numbers, but for scalars."""
-_ROUTES = {"maximum", "minimum", "amax", "amin", "pick", "scatter_extreme", "relu"}
+_ROUTES = {"maximum", "amax", "pick", "scatter_extreme", "relu"}
 _DISTRIBUTES = {"add", "sub", "sum"}
 
 # of an elementwise op with inputs {0}, {1}, ..., output {out} and upstream {g}; None: no gradient
@@ -117,6 +117,8 @@ def gate(op: str) -> str:
         return "add: distributes"
     if op == "mul":
         return "mul: swaps"
+    if op in ("minimum", "amin"):
+        return "min: routes"
     return "max: routes" if op in _ROUTES else ""
 
 

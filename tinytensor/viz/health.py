@@ -21,7 +21,7 @@ from tinytensor.nn import Module
 from tinytensor.random import default_generator
 from tinytensor.serialize import write_atomically
 from tinytensor.tape import enable_grad, inspect, no_grad
-from tinytensor.tensor import Tensor, get_default_dtype
+from tinytensor.tensor import Tensor
 from tinytensor.train.evaluation import Loss, classes, resolve_loss, scalar
 from tinytensor.train.history import History
 from tinytensor.train.sources import dataset_of, pair, unpack
@@ -33,7 +33,7 @@ from tinytensor.viz.trace import Names
 __all__ = ["FINDINGS", "Diagnosis", "Finding", "LayerHealth", "diagnose"]
 
 FINDINGS: dict[str, str] = {
-    "not_finite": "look for a division by zero, log(0) or an overflow: with tt.detect_anomaly(): loss.backward()",
+    "not_finite": "look for numbers missing in the data, a division by zero, log(0) or an overflow: with tt.detect_anomaly(): loss.backward()",
     "not_in_optimizer": "give the optimizer model.parameters(), or freeze the layer with requires_grad_(False)",
     "class_imbalance": "weight the loss by class (cross_entropy's weight=), or draw the rare classes more often",
     "labels_unrelated": "compare a few samples with their labels: one of the two files may be in another order",
@@ -82,9 +82,9 @@ class Finding:
         return f"{self.name}{f' in {self.layer}' if self.layer else ''}: {self.detail}; {self.suggestion}"
 
 
-@dataclass
+@dataclass(repr=False)
 class Diagnosis:
-    """What `diagnose` found: `findings` (none: healthy), `layers`, and numbers of the whole. str() is the table and the findings."""
+    """What `diagnose` found: `findings` (none: healthy), `layers`, and numbers of the whole. It shows itself as the table and the findings."""
 
     findings: list[Finding]
     layers: list[LayerHealth]
@@ -131,6 +131,8 @@ class Diagnosis:
         counted = f", units counted on {self.counted}" if self.counted != self.samples else ""
         return "\n".join([*lines, f"{loss}; {self.samples} samples{counted}", *found])
 
+    __repr__ = __str__
+
     def rows(self) -> list[dict[str, Any]]:
         """The layers as dicts, for a table of one's own (`pandas.DataFrame(d.rows())`): the fields of `LayerHealth` and relative_gradient."""
         return [{**asdict(layer), "relative_gradient": layer.relative_gradient} for layer in self.layers]
@@ -176,7 +178,7 @@ def diagnose(
     is called as it is, with copies in its parameters), with dropout off and normalization in the mode of training. Activations are seen as modules
     and as functions (`relu(x)`). Findings and what raises them:
 
-    - not_finite: loss, gradient or activation is NaN or infinite; no more is looked at then.
+    - not_finite: loss, gradient or activation is NaN or infinite, because numbers of the batch are, or by itself; no more is looked at then.
     - not_in_optimizer: a parameter that requires grad and that the optimizer does not hold.
     - class_imbalance: the most frequent class has over 10 times the least frequent's samples, where 20 of each were expected.
     - labels_unrelated: neither of two tests (`viz.depends`) tells the targets from randomly ordered ones; from 100 samples on, of float or uint8 inputs.
@@ -200,7 +202,8 @@ def diagnose(
       lower the loss by a tenth of guessing's, or weights are under a tenth of what they start with. Units and gradients that die of it, and
       updates that are its own, are no findings beside it.
 
-    Raises TypeError for a model, batch, parameters or optimizer that is none, ValueError for a loss that is no scalar or no parameters.
+    Raises TypeError for a model, batch, parameters or optimizer that is none, or for a Module that cannot be copied; ValueError for a loss that is no
+    scalar, and where no parameter requires grad.
     """
     if not callable(model):
         raise TypeError(f"diagnose: model must be a Module or a function of the inputs, got {type(model).__name__}")
@@ -210,7 +213,11 @@ def diagnose(
         raise TypeError(f"diagnose: history must be a History, as fit returns it, got {type(history).__name__}")
     function = resolve_loss(loss)
     named = _named_parameters(model, optimizer, parameters, sys._getframe(1))
-    dtype = next((p.dtype for p in named.values()), get_default_dtype())
+    if not any(p.requires_grad for p in named.values()):
+        raise ValueError(
+            f"diagnose: none of the model's {len(named)} parameters requires grad: there is nothing to train"
+        )
+    dtype = next(p.dtype for p in named.values())
     inputs, targets, samples = unpack(batch, "diagnose")
     inputs = tuple(_apart(x, dtype) for x in inputs)
     left_out = _left_out(named, optimizer)
@@ -225,7 +232,7 @@ def diagnose(
             _weigh(seen)
             known = Diagnosis([], seen.layers, samples, value.item(), None, None, None, samples)
             if (what := _not_finite(known, named)) is not None:
-                known.findings.append(_finding("not_finite", *what))
+                known.findings.append(_finding("not_finite", *(_missing(inputs, targets) or what)))
                 return known
             for name in left_out:
                 known.findings.append(_finding("not_in_optimizer", name, "its parameters are never updated"))
@@ -271,7 +278,13 @@ def _aside(
 ) -> Iterator[tuple[Callable[..., Any], dict[str, Tensor], optim.Optimizer | None, Loss]]:
     """Copies that may be changed; of a function's parameters, which no copy of it would hold, the arrays and gradients alone."""
     if isinstance(model, Module):
-        model, optimizer, function = copy.deepcopy((model, optimizer, function))
+        try:
+            model, optimizer, function = copy.deepcopy((model, optimizer, function))
+        except (TypeError, RuntimeError) as error:
+            raise TypeError(
+                f"diagnose: works on copies, and {type(model).__name__}, its optimizer or the loss cannot be copied ({error}): "
+                "detach the Tensors that a module keeps as attributes; keep locks and files outside of it"
+            ) from error
         for module in model.modules():
             module.training = not isinstance(module, _NOISE)
             module.__dict__.pop("_module_hooks", None)
@@ -318,7 +331,8 @@ def _apart(x: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _norm(arrays: Sequence[NDArray[Any]]) -> float:
-    return math.sqrt(math.fsum(float(np.square(a, dtype=np.float64).sum()) for a in arrays))
+    with np.errstate(over="ignore"):
+        return math.sqrt(math.fsum(float(np.square(a, dtype=np.float64).sum()) for a in arrays))
 
 
 def _weigh(seen: Observed) -> None:
@@ -338,6 +352,13 @@ def _left_out(named: Mapping[str, Tensor], optimizer: optim.Optimizer | None) ->
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     names = [name for name, p in named.items() if p.requires_grad and id(p) not in held]
     return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+
+
+def _missing(inputs: tuple[Any, ...], targets: Any) -> tuple[str, str] | None:
+    for what, given in (*(("inputs", x) for x in inputs), ("targets", targets)):
+        if isinstance(given, Tensor) and given.dtype.kind == "f" and not np.isfinite(given.detach().numpy()).all():
+            return "", f"the batch's {what} have NaN or infinite values"
+    return None
 
 
 def _not_finite(known: Diagnosis, named: Mapping[str, Tensor]) -> tuple[str, str] | None:
@@ -425,7 +446,9 @@ def _look_at_update(
     loss: Callable[[], float],
     judge: bool,
 ) -> None:
-    before: dict[Tensor, NDArray[Any]] = {p: p.detach().numpy().copy() for p in named.values() if p.grad is not None}
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    trained = [p for p in named.values() if p.grad is not None and id(p) in held]
+    before: dict[Tensor, NDArray[Any]] = {p: p.detach().numpy().copy() for p in trained}
     optimizer.step()
     moved = {p: p.detach().numpy().astype(np.float64) - old for p, old in before.items()}
     for place, weights in seen.weights.items():

@@ -40,6 +40,7 @@ def plot_diagnosis(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
     shape.set_yticklabels([_name(layer) for layer in layers])
     if any(max(abs(layer.minimum), abs(layer.maximum)) > _FAR for layer in layers):
         shape.set_xscale("symlog", linthresh=1)  # one far value would press all others into a line
+        shape.xaxis.get_major_locator().set_params(numticks=5)
     if layers:
         shape.set_ylim(len(layers) - 0.5, -0.5)
     _bars(lost, layers, [_lost(layer) for layer in layers])

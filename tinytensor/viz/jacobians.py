@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinytensor import func
-from tinytensor.serialize import write_atomically
 from tinytensor.tensor import Tensor
+from tinytensor.train.history import write_png
 from tinytensor.viz.plots import _figure
 
 __all__ = ["JacobianPicture", "jacobian"]
@@ -30,8 +30,8 @@ class JacobianPicture:
         self.matrix, self.out_shape, self.in_shape = matrix, out_shape, in_shape
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture to a PNG, whole or not at all. ImportError without matplotlib, OSError."""
-        write_atomically(path, self._repr_png_())
+        """Write the picture to a PNG, whole or not at all. ValueError for another ending than .png, ImportError without matplotlib, OSError."""
+        write_png(path, self._repr_png_())
 
     def _repr_png_(self) -> bytes:
         rows, columns = self.matrix.shape
@@ -43,6 +43,7 @@ class JacobianPicture:
         )
         axes = figure.add_subplot()
         bound = float(np.abs(cells[np.isfinite(cells)]).max(initial=0)) or 1.0
+        axes.set_facecolor("#bbbbbb")  # shows through where there is no number: zero is white
         image = axes.imshow(
             cells, cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest",
             extent=(-0.5, columns - 0.5, rows - 0.5, -0.5),
@@ -64,7 +65,7 @@ class JacobianPicture:
                     draw(at - 0.5, color="#555555", lw=0.8)
         if max(rows, columns) <= _NUMBERS:
             for (i, j), value in np.ndenumerate(self.matrix):
-                dark = abs(value) > 0.6 * bound
+                dark = 0.6 * bound < abs(value) < math.inf
                 axes.text(
                     j, i, f"{value:.3g}", ha="center", va="center", fontsize=8, color="white" if dark else "black"
                 )
@@ -85,7 +86,7 @@ def _strongest(matrix: NDArray[Any], axis: int, step: int) -> NDArray[Any]:
 
 def jacobian(f: Callable[[Any], Any], x: Any) -> JacobianPicture:
     """The derivatives of the Tensor f(x) with respect to the Tensor or array x, as a picture: rows are outputs, columns inputs, blue negative
-    and red positive; lines part the rows of a matrix, so that y = W x shows its blocks. Of more than 192 rows or columns a cell shows the
+    and red positive, grey NaN and infinities; lines part the rows of a matrix, so that y = W x shows its blocks. Of more than 192 rows or columns a cell shows the
     number furthest from 0 of those that share it, so that a thin diagonal stays visible. Computed by `func.jacobian`.
 
     Raises TypeError for a function that does not return one Tensor, ValueError for one without elements.

@@ -18,10 +18,10 @@ from tinytensor.ops.product import ACTIVATIONS
 from tinytensor.random import manual_seed
 from tinytensor.tape import enable_grad, inspect
 from tinytensor.tensor import Tensor
+from tinytensor.viz.trace import histogram
 
 __all__ = ["REDRAWS", "LayerHealth", "Observed", "lost_by_the_draw"]
 
-BINS = 16
 _FLAT = 0.05  # of the steepest derivative: the usual reading of "saturated" (tanh beyond 2.2, sigmoid beyond 4.4)
 REDRAWS = 99
 """Fresh weights that lost units are compared with; p = 1/100 is the least that they can show (Phipson and Smyth 2010)."""
@@ -194,11 +194,12 @@ class Observed:
         flat = values.astype(np.float64).reshape(-1)
         fine = flat[np.isfinite(flat)]
         low, high = (float(fine.min()), float(fine.max())) if fine.size else (math.nan, math.nan)
-        counts = np.histogram(fine, BINS, (low, high if high > low else low + 1))[0] if fine.size else np.zeros(BINS)
         whole = fine.size == flat.size
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and inf stand in the table
+            mean, std = float(flat.mean()), float(flat.std())
         return LayerHealth(
-            layer, kind, values.shape[self._axis(values)], float(flat.mean()), float(flat.std()),
-            low if whole else math.nan, high if whole else math.nan, [int(n) for n in counts],
+            layer, kind, values.shape[self._axis(values)], mean, std,
+            low if whole else math.nan, high if whole else math.nan, histogram(fine),
         )  # fmt: skip
 
     def _given(

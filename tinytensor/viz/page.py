@@ -14,6 +14,7 @@ from tinytensor.viz.draw import svg
 from tinytensor.viz.explain import line_text
 from tinytensor.viz.scene import Scene, fused, numbers, title_of
 from tinytensor.viz.trace import Edge, Summary, Trace, TraceNode
+from tinytensor.viz.trace import summary as summarized
 
 __all__ = ["page"]
 
@@ -45,6 +46,8 @@ def _data(trace: Trace) -> dict[str, Any]:
 def _node(node: TraceNode, trace: Trace, uses: list[NDArray[Any] | None]) -> dict[str, Any]:
     summary = node.summary
     upstream = _text(node.grad, summary.grad if summary else None)
+    if node.before is not None:
+        upstream = f"{_text(node.before, summarized(node.before))}, by a hook {upstream}"
     if len(uses) > 1 and upstream:
         parts = [numbers(u)[0] for u in uses if u is not None and u.size == 1]
         if len(parts) == len(uses):
@@ -112,11 +115,11 @@ body{margin:0;height:100vh;display:flex;flex-direction:column;color:var(--ink);-
 @media (prefers-color-scheme:dark){body{--now:#ffa657}}
 header,#bar,#panel{padding:8px 14px;font:14px/1.45 system-ui,sans-serif}
 header{display:flex;gap:16px;align-items:baseline;flex-wrap:wrap;border-bottom:1px solid var(--wire)}
-h1{font-size:16px;margin:0}header p{margin:0;color:var(--faint)}
+h1,h2,#line{overflow-wrap:anywhere}h1{font-size:16px;margin:0}header p{margin:0;color:var(--faint)}
 kbd{font:12px ui-monospace,monospace;border:1px solid var(--wire);border-radius:3px;padding:0 4px}
 #stage{flex:1 1 0;min-height:80px;overflow:auto;display:flex}#stage svg{display:block;margin:auto;flex:none}
-#bar{display:flex;gap:6px;align-items:center;border-top:1px solid var(--wire);border-bottom:1px solid var(--wire)}
-#bar input{flex:1;min-width:60px}#bar output{min-width:15em;text-align:right;font-variant-numeric:tabular-nums}
+#bar{display:flex;flex-wrap:wrap;gap:6px;align-items:center;border-top:1px solid var(--wire);border-bottom:1px solid var(--wire)}
+#bar input{flex:1 1 140px;min-width:60px}#bar output{min-width:15em;text-align:right;font-variant-numeric:tabular-nums}
 button{font:inherit;min-width:38px;padding:3px 8px}#play{min-width:66px}
 :focus-visible{outline:3px solid var(--now);outline-offset:1px}
 #panel{height:34vh;overflow:auto;box-sizing:border-box}
@@ -125,6 +128,7 @@ h2{font-size:16px;margin:0 0 2px}#kind,#about{margin:0;color:var(--faint)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 14px;margin:6px 0}dd{margin:0}
 dd,td{font:13px/1.4 ui-monospace,monospace;white-space:pre-wrap}
 table{border-collapse:collapse}th,td{text-align:left;vertical-align:top;padding:2px 18px 2px 0}th{font-weight:600}
+@media (max-width:40em){th,td{padding-right:8px;overflow-wrap:anywhere}}
 .v{color:var(--value)}.g{color:var(--grad)}
 #stage rect[data-i]{cursor:pointer}#stage text.op,#stage text.small{pointer-events:none}
 #stage .later{opacity:.28}#stage .hidden{visibility:hidden}

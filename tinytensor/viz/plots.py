@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from tinytensor.serialize import write_atomically
 
 if TYPE_CHECKING:
     from tinytensor.train.history import History
@@ -42,7 +39,11 @@ def plot_histories(histories: Mapping[str, History], path: str | os.PathLike[str
     ]
     across = min(len(panels), 3)
     down = -(-len(panels) // across)
-    figure = _figure(4.8 * across, 3.6 * down + 0.25 * -(-len(histories) // 3))
+    entries = len(histories) + 2
+    legend = max(
+        1, min(5, entries, int(4.8 * across / (0.6 + 0.08 * max(10, *map(len, histories)))))
+    )  # columns, as wide as the longest
+    figure = _figure(4.8 * across, 3.6 * down + 0.25 * -(-entries // legend))
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
@@ -73,7 +74,7 @@ def plot_histories(histories: Mapping[str, History], path: str | os.PathLike[str
         Line2D([], [], color="#555555", ls=style, label=label)
         for style, label in (("--", "training"), ("-", "validation"))
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=legend, frameon=False, fontsize=9)
     _write(figure, path)
 
 
@@ -136,6 +137,6 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _write(figure: Any, path: str | os.PathLike[str]) -> None:
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
-    write_atomically(path, png.getvalue())
+    from tinytensor.train.history import write_png
+
+    write_png(path, figure)

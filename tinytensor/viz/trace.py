@@ -41,6 +41,7 @@ SHOWN = (
     "ids",
 )  # arrays among an op's other arguments that are shown as inputs; and what has a name
 LISTED = 64  # elements of a list, and attributes of an object, that are looked at for names
+BINS = 16  # of histograms
 FEW = 16
 """Arrays of more elements are shown by a summary, local gradients of more by a formula."""
 
@@ -80,7 +81,6 @@ class TraceNode:
     kind: "leaf", "parameter", "constant" or "op". gate: "add: distributes", "mul: swaps", "max: routes", "copy: adds" or "".
     stored: what the forward pass worked out and kept for backward. changed: its value was changed in place since;
     a leaf has the value of now, and is known to have been changed where a rule keeps it.
-    hooked: hooks made of grad another than what came along the uses.
     """
 
     index: int
@@ -98,7 +98,8 @@ class TraceNode:
     line: str | None
     stored: list[str] = field(default_factory=list)
     changed: bool = False
-    hooked: bool = False
+    before: Array | None = None
+    """The gradient before a hook changed it, None where none did."""
 
 
 @dataclass
@@ -117,9 +118,12 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
     `tt.name`, paths of parameters in modules, and variables of the caller, also inside its lists, dicts and objects. Hooks run in backward alone: what they change shows after it.
     The module of an op is known within `tt.inspect()`; without, only that of an op of nn with parameters, and of what is written
     in the forward of a module that there is once.
-    RuntimeError where root does not require grad, or gradient has another shape; TypeError where it is no array of numbers.
+    TypeError where root is no Tensor or gradient no array of numbers, RuntimeError where root does not require grad or gradient
+    has another shape.
     """
-    if not isinstance(root, Tensor) or not root._requires:
+    if not isinstance(root, Tensor):
+        raise TypeError(f"trace: expected a Tensor, got {type(root).__name__}")
+    if not root._requires:
         raise RuntimeError(
             "trace: this tensor does not require grad and has no history; set requires_grad=True on its leaves"
         )
@@ -262,6 +266,7 @@ class _Builder:
 
     def put(self, key: Any, made: Any, **what: Any) -> TraceNode:
         n = TraceNode(index=len(self.nodes), grad=None, summary=None, **what)
+        n.name, n.module = _shown(n.name), _shown(n.module)
         if n.value is not None and n.value.size > FEW:
             n.summary = summary(n.value)
         self.nodes.append(n)
@@ -381,20 +386,23 @@ class _Builder:
         for n in reversed(self.nodes):
             made = self.made[n.index]
             n.grad = total = _total(sums.get(n.index, []))
+            hooks = None
             if isinstance(made, Node):
+                hooks = made.hooks
                 slot = 0 if n.op != OTHER else n.inputs[0].place
                 ran = walk > 0 and noted(made)[2] == walk
                 if ran:
                     stored = _output(noted(made)[4], slot)
                     n.grad = total if stored is None else stored
-                    n.hooked = _differ(total, n.grad)
                 if n.op != OTHER:
                     self.step(n, made, ran)
                     for e in n.inputs:
                         sums.setdefault(e.source, []).append(e.downstream)
-            elif made is not None and walk_of(made) == walk > 0 and (total is None or made._hooks):
-                n.grad = made._grad._data
-                n.hooked = _differ(total, n.grad)
+            elif made is not None and made._grad is not None and walk_of(made) == walk > 0:
+                hooks = made._hooks
+                n.grad = made._grad._data if total is None or hooks else total
+            if hooks and total is not None and _differ(total, n.grad):
+                n.before = total.copy()
             if n.grad is not None:
                 n.grad = n.grad.copy()
                 if n.grad.size > FEW and n.summary is not None:
@@ -453,16 +461,32 @@ class _Builder:
         return try_rule(node, ups if count > 1 else ups[0])
 
 
+def _shown(name: str | None) -> str | None:
+    """A name with a mark for each character that pictures and tables cannot show: line ends, control characters, halves of pairs."""
+    return name and "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+
+
 def summary(a: Array) -> Summary:
     """Range, mean, norm and histogram of the finite elements of an array; zeros where there are none."""
     finite = a[np.isfinite(a)].astype(np.float64)
     if not finite.size:
-        return Summary(0.0, 0.0, 0.0, 0.0, [0] * 16, a.size)
+        return Summary(0.0, 0.0, 0.0, 0.0, [0] * BINS, a.size)
     low, high = float(finite.min()), float(finite.max())
-    counts = np.histogram(finite, 16, (low, high))[0] if high - low > 0 else np.eye(1, 16, 8)[0] * finite.size
-    return Summary(
-        low, high, float(finite.mean()), float(np.linalg.norm(finite)), [int(c) for c in counts], a.size - finite.size
-    )
+    top = max(-low, high) or 1.0
+    unit = finite / top  # sums of squares of large numbers overflow
+    mean, norm = float(unit.mean()) * top, float(np.linalg.norm(unit)) * top
+    return Summary(low, high, mean, norm, histogram(finite), a.size - finite.size)
+
+
+def histogram(finite: Array) -> list[int]:
+    """Counts in `BINS` equal bins from the least to the largest of finite float64 numbers; of equal ones all in the middle."""
+    if not finite.size:
+        return [0] * BINS
+    low, high = float(finite.min()), float(finite.max())
+    half = high / 2 - low / 2  # np.histogram refuses a width that overflows, and one of few roundings
+    share = (finite / 2 - low / 2) / half if half > 0 else np.full(finite.shape, 0.5)
+    counts = np.bincount(np.minimum(share.reshape(-1) * BINS, BINS - 1).astype(np.intp), minlength=BINS)
+    return [int(c) for c in counts]
 
 
 def _jacobians(node: Node, out: tuple[int, ...]) -> list[Array | None] | None:
