@@ -640,6 +640,19 @@ def test_characters_that_cannot_be_shown_are_marked(bad: str) -> None:
     model = tt.nn.Module()
     model.register_parameter(f"a{bad}b", tt.nn.Parameter(tt.ones(())))
     drawing = tt.viz.draw(next(model.parameters()) * 2)
-    assert drawing.trace.nodes[0].name == "a\N{REPLACEMENT CHARACTER}b"
+    assert drawing.trace.nodes[0].name == "model.a\N{REPLACEMENT CHARACTER}b"
     ElementTree.fromstring(drawing.svg.encode())
     drawing.html.encode()
+
+
+def test_modules_have_their_classes() -> None:
+    def within() -> tt.viz.Trace:
+        hidden = tt.nn.Sequential(tt.nn.Linear(3, 20), tt.nn.Tanh())
+        with tt.inspect():
+            loss = tt.nn.Sequential(hidden, tt.nn.Linear(20, 1))(tt.randn(4, 3)).sum()
+        return trace(loss)
+
+    model = tt.nn.Sequential(tt.nn.Linear(3, 2), tt.nn.ReLU())
+    assert trace(model(tt.randn(4, 3)).sum()).modules == {"": "Sequential", "0": "Linear", "1": "ReLU"}
+    assert within().modules["1"] == "Linear"
+    assert ">0 Linear<" in tt.viz.draw(model(tt.randn(4, 3)).sum()).svg

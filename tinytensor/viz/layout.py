@@ -7,7 +7,7 @@ through them, and a group is placed as one block whose inside was placed before.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Block", "Frame", "Layout", "Piece", "layout"]
@@ -79,20 +79,24 @@ class _Placed:
 
 
 def layout(
-    blocks: Sequence[Block], edges: Sequence[tuple[int, int, int]], paths: Sequence[tuple[str, ...] | None]
+    blocks: Sequence[Block],
+    edges: Sequence[tuple[int, int, int]],
+    paths: Sequence[tuple[str, ...] | None],
+    titles: Mapping[tuple[str, ...], str] | None = None,
 ) -> Layout:
     """Place `blocks`, given in topological order, with `edges` (source, target, input place of the target).
 
     `paths` are the groups that a block is in, the outermost first. Blocks in turn with the same path are one call of their group,
     and have one frame. A block without inputs stands at the edge of the whole if its path is (), and with those that use it if it
-    is None. Raises ValueError if an edge goes backwards.
+    is None. `titles` are what stands in the corners of the frames of paths, which are made as wide. Raises ValueError if an edge
+    goes backwards.
     """
     for source, target, _ in edges:
         if not 0 <= source < target < len(blocks):
             raise ValueError(
                 f"layout: an edge goes from block {source} to block {target} of {len(blocks)}: give the blocks in topological order"
             )
-    placed = _place(_tree(blocks, edges, paths), blocks, list(enumerate(edges)), False)
+    placed = _place(_tree(blocks, edges, paths), blocks, list(enumerate(edges)), False, titles or {})
     at = [(0.0, 0.0)] * len(blocks)
     for index, x, y in placed.at:
         at[index] = (x, y)
@@ -151,7 +155,11 @@ def _runs(path: tuple[str, ...], members: list[int], paths: Sequence[tuple[str, 
 
 
 def _place(
-    group: _Group, blocks: Sequence[Block], edges: list[tuple[int, tuple[int, int, int]]], framed: bool
+    group: _Group,
+    blocks: Sequence[Block],
+    edges: list[tuple[int, tuple[int, int, int]]],
+    framed: bool,
+    titles: Mapping[tuple[str, ...], str],
 ) -> _Placed:
     """Place what is in a group; `edges` are those with an end in it."""
     owner = {
@@ -168,7 +176,7 @@ def _place(
             ins = {(n, s): block.ins[place] for n, (s, t, place) in inner.get(i, []) if t == child}
             units.append(_Placed(block.width, block.height, ins, {child: block.out}, [(child, 0.0, 0.0)]))
         else:
-            units.append(_place(child, blocks, inner.get(i, []), True))
+            units.append(_place(child, blocks, inner.get(i, []), True, titles))
     nets: dict[int, _Net] = {}
     for number, (source, target, _) in edges:
         a, b = owner.get(source, -1), owner.get(target, -1)
@@ -182,7 +190,7 @@ def _place(
             if (b, key) not in net.ends:
                 net.ends.append((b, key))
     order = sorted(range(len(units)), key=lambda i: _first_fed(group.children[i], blocks))
-    title = ".".join(group.path)
+    title = titles.get(group.path, ".".join(group.path))
     return _Level(units, nets, order).placed(group.path if framed else None, len(title) * _LETTER + 2 * _SIDE)
 
 

@@ -144,12 +144,13 @@ def scene(trace: Trace) -> Scene:
         [face.block for face in faces],
         [(source, target, ins[target][place]) for source, target, place in edges],
         [_path(node) for node in trace.nodes],
+        titles := {tuple(path.split(".")): f"{path} {kind}" for path, kind in trace.modules.items()},
     )
     result = Scene(placed.width + 2 * _MARGIN, placed.height + 2 * _MARGIN)
     for frame in placed.frames:
         x, y = frame.x + _MARGIN, frame.y + _MARGIN
         result.boxes.append(Box(x, y, frame.width, frame.height, "frame", -1))
-        result.labels.append(Label(x + 8, y + 13, ".".join(frame.path), "frame", -1))
+        result.labels.append(Label(x + 8, y + 13, titles.get(frame.path, ".".join(frame.path)), "frame", -1))
     wires = [Wire(node.index, []) for node in trace.nodes]
     for source, x0, y0, x1, y1 in placed.pieces:
         wires[source].pieces.append((x0 + _MARGIN, y0 + _MARGIN, x1 + _MARGIN, y1 + _MARGIN))

@@ -104,10 +104,14 @@ class TraceNode:
 
 @dataclass
 class Trace:
-    """The graph behind a tensor: nodes in the order of creation (backward's is the reverse), and the tensor's own index."""
+    """The graph behind a tensor: nodes in the order of creation (backward's is the reverse), and the tensor's own index.
+
+    modules: the class of the module at each path, as far as it is known.
+    """
 
     nodes: list[TraceNode]
     root: int
+    modules: dict[str, str] = field(default_factory=dict)
 
 
 def trace(root: Tensor, gradient: Any = None) -> Trace:
@@ -130,7 +134,7 @@ def trace(root: Tensor, gradient: Any = None) -> Trace:
     builder = _Builder(root)
     builder.build(Names(sys._getframe(1), builder.found))
     builder.gradients(_start(root, gradient), given=gradient is not None)
-    return Trace(builder.nodes, builder.at[builder.key(root._node or root, root._slot)])
+    return Trace(builder.nodes, builder.at[builder.key(root._node or root, root._slot)], builder.names.kinds)
 
 
 def _start(root: Tensor, gradient: Any) -> Array | None:
@@ -157,6 +161,8 @@ class Names:
         """of leaves by id, of nodes by (node, slot), of arrays by array_key"""
         self.prefixes: dict[int, str] = {}
         """of whole models, by id: what stands before the paths in them"""
+        self.kinds: dict[str, str] = {}
+        """of modules by path: their class"""
         self.forwards: dict[Any, list[str]] = {}
         """paths of the modules whose forward is this code"""
         self.values: dict[Any, Array] = {}
@@ -178,6 +184,7 @@ class Names:
             for path, p in top.named_parameters():
                 self.of.setdefault(id(p), f"{prefix}.{path}" if prefix else path)
             for path, m in top.named_modules():
+                self.kinds[f"{prefix}.{path}".strip(".")] = type(m).__name__
                 code = getattr(type(m).forward, "__code__", None)
                 if code is not None:
                     self.forwards.setdefault(code, []).append(f"{prefix}.{path}".strip("."))
@@ -363,7 +370,9 @@ class _Builder:
         """The path of the module that an op ran in, as far as it is known."""
         modules = modules_of(node)
         if modules:
-            return f"{self.names.prefixes.get(id(modules[0]), '')}.{path_of(modules)}".strip(".") or None
+            within = f"{self.names.prefixes.get(id(modules[0]), '')}.{path_of(modules)}".strip(".")
+            self.names.kinds[within] = type(modules[-1]).__name__
+            return within or None
         sources = (self.nodes[e.source] for e in inputs)
         path = next((n.module for n in sources if n.kind == "parameter" and n.module), None)
         here = self.names.forwards.get(node.code, [])
