@@ -238,7 +238,7 @@ def test_parts_of_gradients_appear_with_the_step_that_makes_them(opened):
     assert page.inner_text("#upstream") == "3 + 3 + 1 = 7"
 
 
-@pytest.mark.parametrize(("number", "scheme"), enumerate(["light", "dark"]))
+@pytest.mark.parametrize(("number", "scheme"), list(enumerate(["light", "dark"])))
 def test_light_and_dark(opened, number, scheme):
     page = opened(graphs.network(), step=16, color_scheme=scheme)
 
