@@ -214,7 +214,13 @@ static int have(int threads) {
     sigset_t all, before;
     for (; team.made < threads; team.made++) {
         member *m = &members[team.made];
-        *m = (member){.cpu = -1, .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
+        atomic_store(&m->asleep, 0); /* by itself: callers that have not the team look at it */
+        atomic_store(&m->jobs, 0);
+        atomic_store(&m->taken, 0);
+        atomic_store(&m->quit, 0);
+        atomic_store(&m->cpu, -1);
+        m->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        m->more = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the threads of the program */
         const int refused = pthread_create(&m->thread, NULL, live, m);

@@ -2,8 +2,8 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "tt.h" nogil:
-    enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_SUM, TT_DOT, TT_MAX, TT_MIN, TT_where, TT_add, TT_relu
-    enum: TT_LOGSUMEXP
+    enum: TT_F32, TT_F64, TT_MAX_DIMS, TT_MAPS, TT_REDUCES, TT_SUM, TT_DOT, TT_MAX, TT_MIN, TT_where, TT_add, TT_relu, TT_RANDOMS
+    enum: TT_SOFTMAX_GRAD, TT_LOG_SOFTMAX_GRAD, TT_LOGSUMEXP
     ctypedef void (*tt_map_fn)(ptrdiff_t n, const void *a, const void *b, const void *c, void *out, const double *p)
     ctypedef struct tt_map_info:
         const char *name

@@ -329,3 +329,50 @@ def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
     text: Any = capsys.readouterr().out
     assert f"instruction set: {K.isa()}" in text
     assert ("without fused multiply-add they differ" in text) == (K.isa() == "generic")
+
+
+# ---------------------------------------------------------------------------------------------- what no op would ever ask for
+X, INTS = np.ones((3, 4), np.float32), np.array([0, 2], np.int64)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: K.map1(10_000, X), ValueError),
+        (lambda: K.map1(-1, X), ValueError),
+        (lambda: K.map1(K.OPS["add"], X), ValueError),
+        (lambda: K.map2(K.OPS["exp"], X, X), ValueError),
+        (lambda: K.map2(K.OPS["add"], X, X, [1]), TypeError),
+        (lambda: K.reduce(6, X), ValueError),
+        (lambda: K.reduce(K.DOT, X), ValueError),
+        (lambda: K.reduce(K.SUM, X, (2,)), ValueError),
+        (lambda: K.reduce(K.SUM, X, (-1,)), ValueError),
+        (lambda: K.reduce(K.SUM, X, (0, 0)), ValueError),
+        (lambda: K.rows(9, X), ValueError),
+        (lambda: K.rows(K.SOFTMAX_GRAD, X), ValueError),
+        (lambda: K.xent(X, np.zeros(3, np.int64), None, -100, 0.0, "median"), ValueError),
+        (lambda: K.random(7, (3,), np.float32, 0, 0, 0.0, 1.0), ValueError),
+        (lambda: K.linear(X, X, None, 10_000), ValueError),
+        (lambda: K.linear_grad(X, X, X, X, X, 3, 0.0, 0.0, False, (1, 1, 1), None), ValueError),
+        (lambda: K.linear_grad(X, X, X, None, None, -1, 0.0, 0.0, False, (0, 1, 0), [None, INTS, None]), ValueError),
+        (lambda: K.sparse_product(INTS[:1], INTS[1:], np.array([0, 9], np.int32), X[0, :2], X, X[0]), IndexError),
+        (lambda: K.to_sparse(X, np.int32), TypeError),
+        (lambda: K.gather_rows(np.ones((1,) * 40, np.uint8), INTS[:1], np.float32), ValueError),
+        (lambda: K.alone([], 0), IndexError),
+        (lambda: K.map2(K.OPS["add"], *(np.broadcast_to(X[:1, :1], s) for s in ((1 << 31, 1), (1, 1 << 31)))), MemoryError),
+    ],
+)  # fmt: skip
+def test_what_no_kernel_can_do_is_refused(call: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        call()
+
+
+def test_indices_that_are_swapped_or_lie_oddly_are_read() -> None:
+    raw = np.zeros(17, np.uint8)
+    odd = raw[1:].view(np.int64)
+    odd[...] = [2, 0]
+    for index in (odd, np.array([2, 0], ">i8"), np.array([2, 0], np.longlong)):
+        assert K.gather_rows(np.arange(6, dtype=np.uint8).reshape(3, 2), index, np.float32).tolist() == [
+            [4, 5],
+            [0, 1],
+        ]

@@ -124,11 +124,26 @@ cdef cnp.ndarray contiguous(object x, str name, int dtype):
     return a if cnp.PyArray_IS_C_CONTIGUOUS(a) else np.ascontiguousarray(a)
 
 
-cdef cnp.ndarray int64s(object x, str name):
+cdef cnp.ndarray behaved(object x):
+    """x as an aligned native C-contiguous array of its dtype."""
     cdef cnp.ndarray a = np.ascontiguousarray(x)
+    return a if cnp.PyArray_ISBEHAVED_RO(a) else np.array(a, dtype=a.dtype.newbyteorder("="), order="C")
+
+
+cdef cnp.ndarray int64s(object x, str name):
+    cdef cnp.ndarray a = behaved(x)
     if cnp.PyArray_TYPE(a) != cnp.NPY_INT64:
-        raise TypeError(f"{name}: expected int64, got {a.dtype}")
+        if a.dtype != np.int64:  # NumPy has two C types of 8 bytes
+            raise TypeError(f"{name}: expected int64, got {a.dtype}")
+        a = a.view(np.int64)
     return a
+
+
+cdef int known(int op, int count) except -1:
+    """Refuse what is no elementwise kernel of `count` inputs."""
+    if op < 0 or op >= TT_MAPS or tt_map_infos[op].inputs != count:
+        raise ValueError(f"there is no elementwise kernel {op} of {count} inputs")
+    return 0
 
 
 # --------------------------------------------------------------------------------------------------------- elementwise
@@ -328,16 +343,21 @@ cdef object shape_error(int op, int count, object x, object y, object z):
 
 def map1(int op, x, double p0=0, double p1=0):
     """Elementwise kernel of one array: float32 or float64, any strides -> new C-contiguous array."""
+    known(op, 1)
     return run_map(op, 1, x, None, None, p0, p1, None)
 
 
 def map2(int op, x, y, out=None):
     """Elementwise kernel of two, one of which may be a Python number; `out` may be one of them."""
+    known(op, 2)
+    if out is not None and not cnp.PyArray_Check(out):
+        raise TypeError(f"{name_of(op)}: expected an array as out, got {type(out).__name__}")
     return run_map(op, 2, x, y, None, 0, 0, out)
 
 
 def map3(int op, x, y, z, double p0=0, double p1=0):
     """Elementwise kernel of three."""
+    known(op, 3)
     return run_map(op, 3, x, y, z, p0, p1, None)
 
 
@@ -345,6 +365,8 @@ def map3(int op, x, y, z, double p0=0, double p1=0):
 def reduce(int op, x, axes=None, bint keepdim=False):
     """Reduce over `axes` (normalised, ascending; None: all): float32 or float64 -> new array. ValueError for the maximum or
     minimum of nothing."""
+    if op < 0 or op >= TT_DOT:
+        raise ValueError(f"there is no reduction {op}")
     cdef cnp.ndarray a = usable(x, REDUCE_NAMES[op], -1)
     cdef int dtype = dtype_of(a), nd = cnp.PyArray_NDIM(a), i, onto = 0, first = -1, last = -1, hit = 0
     cdef cnp.npy_intp dims[TT_MAX_DIMS]
@@ -354,6 +376,8 @@ def reduce(int op, x, axes=None, bint keepdim=False):
         reduced[i] = axes is None
     if axes is not None:
         for i in axes:
+            if i < 0 or i >= nd or reduced[i]:
+                raise ValueError(f"{REDUCE_NAMES[op]}: axes {axes} are not each one of 0 to {nd - 1}, once")
             reduced[i] = True
     for i in range(nd):
         if reduced[i]:
@@ -419,6 +443,8 @@ def dot(x, y):
 
 def rows(int kind, x, y=None):
     """softmax and its relations over the last dimension of x; y: the kept value, for gradients (x is then the upstream)."""
+    if kind < 0 or kind > TT_LOGSUMEXP or (y is None) == (kind == TT_SOFTMAX_GRAD or kind == TT_LOG_SOFTMAX_GRAD):
+        raise ValueError(f"softmax: kind {kind} {'without' if y is None else 'with'} a kept value is none")
     cdef cnp.ndarray a = contiguous(x, "softmax", -1), b = None
     cdef int dtype = dtype_of(a), nd = cnp.PyArray_NDIM(a)
     if nd == 0:
@@ -477,6 +503,8 @@ cdef int xent_inputs(tt_xent_args *q, list keep, x, target, weight, int64_t igno
 
 def xent(x, target, weight, int64_t ignore, double smoothing, str reduction="none"):
     """Loss of each row (N,), or their sum or mean (); what backward needs of the rows (N, 2); what a mean was divided by."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"cross_entropy: expected reduction 'mean', 'sum' or 'none', got {reduction!r}")
     cdef tt_xent_args q
     cdef list keep = []
     cdef int dtype = xent_inputs(&q, keep, x, target, weight, ignore, smoothing)
@@ -551,7 +579,7 @@ def gather_rows(src, index, dtype, double scale=1.0, double shift=0.0):
     cdef cnp.npy_intp dims[TT_MAX_DIMS]
     cdef const uint8_t *x
     cdef void *y
-    if nd == 0 or cnp.PyArray_NDIM(ix) != 1 or t not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
+    if nd == 0 or nd > TT_MAX_DIMS or cnp.PyArray_NDIM(ix) != 1 or t not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
         raise ValueError(f"gather_rows: expected src (N, ...), index (B,) and a float dtype, got {np.shape(a)}, {np.shape(ix)}, {np.dtype(dtype)}")
     n = cnp.PyArray_DIM(a, 0)
     for i in range(count):
@@ -606,6 +634,8 @@ include "_sparse.pxi"
 # -------------------------------------------------------------------------------------------------------------- random
 def random(int kind, shape, dtype, uint64_t key, uint64_t offset, double p0, double p1):
     """UNIFORM in [p0, p1), NORMAL with mean p0 and deviation p1, or KEEP: 1 / (1 - p0) with probability 1 - p0, else 0."""
+    if kind < 0 or kind >= TT_RANDOMS:
+        raise ValueError(f"there is no distribution {kind}")
     cdef cnp.ndarray out = empty(shape, dtype)
     cdef int d = dtype_of(out)
     cdef ptrdiff_t n = cnp.PyArray_SIZE(out)

@@ -118,6 +118,8 @@ def linear(x, weight, bias=None, int act=-1, double p0=0, double p1=0, bint keep
     """y = act(x @ weight^T + bias): x (*, in), weight (out, in) -> (y (*, out), z, turned). The bias is added after each
     product's chain; act: an elementwise kernel of one input, or -1. z: what went into act where `keep` asks for it, else None.
     turned: whether the weight lies in memory as (in, out)."""
+    if act != -1:
+        known(act, 1)
     cdef cnp.ndarray a = usable(x, "linear", -1)
     cdef int dtype = dtype_of(a), nd = cnp.PyArray_NDIM(a), i
     cdef cnp.ndarray w = usable(weight, "linear weight", dtype), b = None, y, z = None, flat, to
@@ -178,6 +180,8 @@ def linear_grad(g, x, weight, z, y, int act, double p0, double p1, bint turned, 
     the activation's gradient kernel, or -1. One pass makes the gradient at z and its sum over rows, then a product each.
     turned: the weight's is to lie in memory as (in, out). into: None, or for each input None or the array that the
     gradient is added to and that comes back."""
+    if act != -1:
+        known(act, 3)
     cdef cnp.ndarray up = contiguous(g, "linear gradient", -1)
     cdef int dtype = dtype_of(up), nd = cnp.PyArray_NDIM(up)
     cdef cnp.ndarray w, dz = up, dx = None, dw = None, db = None, a, other
@@ -190,9 +194,9 @@ def linear_grad(g, x, weight, z, y, int act, double p0, double p1, bint turned, 
     cdef bint add
     if nd == 0:
         raise ValueError("linear: the gradient has no dimensions")
-    if needs[1] and cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(up):  # the forward pass promoted it
+    if needs[1] and (not cnp.PyArray_Check(x) or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(up)):  # the forward pass promoted it
         x = np.asarray(x, dtype=up.dtype)
-    if needs[0] and cnp.PyArray_TYPE(weight) != cnp.PyArray_TYPE(up):
+    if needs[0] and (not cnp.PyArray_Check(weight) or cnp.PyArray_TYPE(weight) != cnp.PyArray_TYPE(up)):
         weight = np.asarray(weight, dtype=up.dtype)
     n = cnp.PyArray_DIM(up, nd - 1)
     rows = 1
@@ -227,10 +231,13 @@ def linear_grad(g, x, weight, z, y, int act, double p0, double p1, bint turned, 
         db = run_map(TT_add, 2, into[2], db, None, 0, 0, into[2])
     if needs[1]:
         a = usable(x, "linear input", dtype)
-        k = cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1)
-        if cnp.PyArray_SIZE(a) != rows * k:
+        k = cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1) if cnp.PyArray_NDIM(a) else 0
+        if cnp.PyArray_NDIM(a) == 0 or cnp.PyArray_SIZE(a) != rows * k:
             raise ValueError(f"linear: gradient of shape {np.shape(g)} for input {np.shape(x)}")
         dw = into[1] if into is not None else None
+        if dw is not None and (dtype_of(dw) != dtype or not cnp.PyArray_ISBEHAVED(dw) or cnp.PyArray_NDIM(dw) != 2
+                               or cnp.PyArray_DIM(dw, 0) != n or cnp.PyArray_DIM(dw, 1) != k):
+            raise ValueError(f"linear: a gradient of shape {(n, k)} cannot be added to {dw.dtype} {np.shape(dw)}")
         # within one block along the rows: the kernel's scratch grows with them
         add = dw is not None and rows * n * k > 0 and rows <= 1024 and (cnp.PyArray_IS_C_CONTIGUOUS(dw) or cnp.PyArray_IS_F_CONTIGUOUS(dw))
         if add:
@@ -263,8 +270,8 @@ def linear_grad(g, x, weight, z, y, int act, double p0, double p1, bint turned, 
                 dw = run_map(TT_add, 2, into[1], dw, None, 0, 0, into[1])
     if needs[0]:
         w = whole_strides(usable(weight, "linear weight", dtype))
-        k = cnp.PyArray_DIM(w, 1)
-        if cnp.PyArray_DIM(w, 0) != n:
+        k = cnp.PyArray_DIM(w, 1) if cnp.PyArray_NDIM(w) == 2 else 0
+        if cnp.PyArray_NDIM(w) != 2 or cnp.PyArray_DIM(w, 0) != n:
             raise ValueError(f"linear: gradient of shape {np.shape(g)} for weight {np.shape(weight)}")
         for i in range(nd - 1):
             dims[i] = cnp.PyArray_DIM(up, i)

@@ -125,7 +125,12 @@ cdef cnp.dtype FLOAT32 = np.dtype("float32"), FLOAT64 = np.dtype("float64")
 
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
     cdef size_t n = 8 if typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_INT64 else 4 if typenum == cnp.NPY_FLOAT else 1
+    cdef size_t most = <size_t>1 << 46
     for i in range(nd):
+        if dims[i] < 0 or (<size_t>dims[i] > most // (n if n else 1)):  # the product of sizes must not wrap around
+            if not any([dims[k] == 0 for k in range(nd)]):
+                raise MemoryError(f"tinytensor: an array of shape {tuple([dims[k] for k in range(nd)])} is too large")
+            n = 0
         n *= <size_t>dims[i]
     cdef Block b = new_block(n)
     cdef cnp.dtype d = FLOAT32 if typenum == cnp.NPY_FLOAT else FLOAT64 if typenum == cnp.NPY_DOUBLE else cnp.PyArray_DescrFromType(typenum)
@@ -218,4 +223,6 @@ cdef bint is_alone(PyObject *a, Py_ssize_t refs):
 
 def alone(list arrays, Py_ssize_t i):
     """Whether nothing but the list refers to arrays[i], its memory included: it may be kept without a copy."""
+    if arrays is None or i < 0 or i >= len(arrays):
+        raise IndexError(f"alone: {i} is no place in {arrays!r:.100}")
     return is_alone(PyList_GET_ITEM(arrays, i), 1)

@@ -1,7 +1,9 @@
 # Part of _kernels.pyx: products with a matrix of few entries, of which the zeros are left out.
 def to_sparse(x, dtype):
     """x (N, D), C-contiguous uint8 or float, as compressed rows of `dtype`: (starts (N + 1,) int64, columns int32, values)."""
-    cdef cnp.ndarray a = np.ascontiguousarray(x), starts, columns, values
+    cdef cnp.ndarray a = behaved(x), starts, columns, values
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"to_sparse: expected float32 or float64 values, got {np.dtype(dtype)}")
     cdef int t = cnp.PyArray_TYPE(a), d = TT_F32 if np.dtype(dtype) == np.float32 else TT_F64
     cdef int kind = 0 if t == cnp.NPY_UINT8 else 1 if t == cnp.NPY_FLOAT else 2
     if cnp.PyArray_NDIM(a) != 2 or t not in (cnp.NPY_UINT8, cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or not a.dtype.isnative or cnp.PyArray_DIM(a, 1) >= 2**31:
@@ -25,10 +27,10 @@ def to_sparse(x, dtype):
 
 def sparse_product(begin, end, columns, values, b, bias=None, ptrdiff_t width=0):
     """A @ b + bias, or with width, the columns of A, transpose of A @ b, where row i of A has the entries begin[i] ... end[i] - 1 of
-    columns (int32, ascending in a row) and values. The caller sees to it that columns are in range: they are not looked at here."""
+    columns (int32, ascending in a row) and values."""
     cdef cnp.ndarray y = contiguous(b, "sparse_product", -1), z = None, out
     cdef int dtype = dtype_of(y)
-    cdef cnp.ndarray v = contiguous(values, "sparse_product", dtype), c = np.ascontiguousarray(columns)
+    cdef cnp.ndarray v = contiguous(values, "sparse_product", dtype), c = behaved(columns)
     cdef cnp.ndarray f = int64s(begin, "sparse_product begin"), t = int64s(end, "sparse_product end")
     cdef tt_sparse_args a
     cdef ptrdiff_t i, count = cnp.PyArray_SIZE(v)
@@ -42,6 +44,14 @@ def sparse_product(begin, end, columns, values, b, bias=None, ptrdiff_t width=0)
             raise IndexError(f"sparse_product: row {i} has the entries {a.from_[i]} to {a.to[i]} of {count}")
     a.column, a.value, a.b, a.bias = <int32_t *>cnp.PyArray_DATA(c), cnp.PyArray_DATA(v), cnp.PyArray_DATA(y), NULL
     a.k = width if width else cnp.PyArray_DIM(y, 0)
+    cdef bint inside = width >= 0
+    cdef ptrdiff_t j
+    with nogil:
+        for i in range(a.rows):
+            for j in range(a.from_[i], a.to[i]):
+                inside &= 0 <= a.column[j] < a.k
+    if not inside:
+        raise IndexError(f"sparse_product: a column is outside 0 to {a.k - 1}")
     if not width:
         z = contiguous(bias, "sparse_product bias", dtype)
         if cnp.PyArray_SIZE(z) != a.n:

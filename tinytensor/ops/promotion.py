@@ -56,7 +56,8 @@ def result_type(*values: Any) -> Dtype:
     for d in ranks:
         if d is not None and (result is None or CATEGORY[d.kind] > CATEGORY[result.kind]):
             result = _promote(result, d)
-    assert result is not None
+    if result is None:
+        raise TypeError("type promotion: expected a tensor, an array or a number, got None")
     return result
 
 
