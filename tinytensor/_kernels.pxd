@@ -15,6 +15,7 @@ cdef class Block:
 cdef Block block_of(object a)
 cdef int bump(object a, object where) except -1
 cdef bint is_alone(PyObject *a, Py_ssize_t refs)
+cdef bint ours(int typenum) noexcept nogil
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum)
 cdef object try_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out)
 cdef object run_map(int op, int count, object x, object y, object z, double p0, double p1, cnp.ndarray out)

@@ -332,7 +332,7 @@ cdef object name_of(int op):
 
 cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
     cdef int nd = cnp.PyArray_NDIM(a)
-    return nd == cnp.PyArray_NDIM(b) and memcmp(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), <size_t>nd * sizeof(cnp.npy_intp)) == 0
+    return nd == cnp.PyArray_NDIM(b) and (nd == 0 or memcmp(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), <size_t>nd * sizeof(cnp.npy_intp)) == 0)
 
 
 cdef object shape_error(int op, int count, object x, object y, object z):

@@ -2,6 +2,16 @@
 cdef extern from "stdlib.h" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
 
+cdef extern from *:
+    """
+    #ifdef __SANITIZE_ADDRESS__ /* what is freed is freed: else a use after it would not be seen */
+    #define TT_POOL_LIMIT 0
+    #else
+    #define TT_POOL_LIMIT ((size_t)1 << 30)
+    #endif
+    """
+    const size_t TT_POOL_LIMIT
+
 cdef extern from "Python.h":
     bint PyMemoryView_Check(object o)
     PyObject *PyMemoryView_GET_BASE(object o)
@@ -19,7 +29,6 @@ cdef enum:
     CLASSES = 200
 cdef void *pool_free[CLASSES]
 cdef size_t pool_cached = 0
-cdef size_t POOL_LIMIT = 1 << 30
 memset(pool_free, 0, sizeof(pool_free))
 
 
@@ -64,7 +73,7 @@ cdef class Block:
         cdef size_t size
         if self.cls > 0:
             size = class_size(self.cls)
-            if pool_cached + size <= POOL_LIMIT:
+            if pool_cached + size <= TT_POOL_LIMIT:
                 (<void **>self.ptr)[0] = pool_free[self.cls]
                 pool_free[self.cls] = self.ptr
                 pool_cached += size
@@ -96,7 +105,7 @@ cdef Block new_block(size_t n):
         pool_free[cls] = (<void **>b.ptr)[0]
         pool_cached -= rounded
     else:
-        b.ptr = aligned_alloc(64, rounded)
+        b.ptr = aligned_alloc(64, rounded if TT_POOL_LIMIT else (n + 63) & ~<size_t>63)
         if b.ptr == NULL:
             raise MemoryError(f"tinytensor: could not allocate {rounded} bytes")
     b.cls = cls
@@ -123,7 +132,15 @@ def pool_clear():
 cdef cnp.dtype FLOAT32 = np.dtype("float32"), FLOAT64 = np.dtype("float64")
 
 
+cdef bint ours(int typenum) noexcept nogil:
+    """Whether memory of ours holds arrays of this dtype."""
+    return (typenum == cnp.NPY_FLOAT or typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_INT64 or typenum == cnp.NPY_BOOL
+            or typenum == cnp.NPY_UINT8)
+
+
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
+    if not ours(typenum):
+        raise TypeError(f"tinytensor: no arrays of {cnp.PyArray_DescrFromType(typenum)} are made: float32, float64, int64, bool and uint8 are")
     cdef size_t n = 8 if typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_INT64 else 4 if typenum == cnp.NPY_FLOAT else 1
     cdef size_t most = <size_t>1 << 46
     for i in range(nd):
@@ -156,7 +173,7 @@ def empty(shape, dtype):
     if total > (1 << 43):
         raise MemoryError(f"empty: shape {tuple(shape)} is too large")
     cdef int t = np.dtype(dtype).num
-    if t not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE, cnp.NPY_INT64, cnp.NPY_BOOL, cnp.NPY_UINT8):
+    if not ours(t):
         raise TypeError(f"empty: dtype {np.dtype(dtype)} is not supported: float32, float64, int64, bool and uint8 are")
     return new_array(nd, dims, t)
 

@@ -18,7 +18,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTu
 from libc.math cimport isfinite, pow, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
-from tinytensor._kernels cimport Block, block_of, bump, is_alone, new_array, run_map, run_optim, try_map
+from tinytensor._kernels cimport Block, block_of, bump, is_alone, new_array, ours, run_map, run_optim, try_map
 from tt cimport (
     TT_ADADELTA, TT_ADAGRAD, TT_ADAM, TT_ADAMAX, TT_LERP, TT_LION, TT_NADAM, TT_RADAM, TT_RMSPROP, TT_SGD, tt_hyper, tt_param,
 )
@@ -442,7 +442,8 @@ cdef Node new_node(Op op, tuple parents, tuple slots, tuple kept, cnp.ndarray ou
     node.slots = slots
     node.kept = kept
     make_room(node, cnp.PyArray_NDIM(out))
-    memcpy(node.dims, cnp.PyArray_DIMS(out), node.nd * sizeof(cnp.npy_intp))
+    if node.nd:  # a scalar's dims may be NULL
+        memcpy(node.dims, cnp.PyArray_DIMS(out), node.nd * sizeof(cnp.npy_intp))
     node.typenum = cnp.PyArray_TYPE(out)
     last_number += 1
     node.number = last_number
@@ -712,7 +713,7 @@ cdef inline bint same_kind(cnp.ndarray a, cnp.ndarray b) noexcept:
 
 cdef inline bint fits(cnp.ndarray a, int nd, const cnp.npy_intp *dims, int typenum) noexcept:
     return (cnp.PyArray_TYPE(a) == typenum and cnp.PyArray_NDIM(a) == nd
-            and memcmp(cnp.PyArray_DIMS(a), dims, nd * sizeof(cnp.npy_intp)) == 0)
+            and (nd == 0 or memcmp(cnp.PyArray_DIMS(a), dims, nd * sizeof(cnp.npy_intp)) == 0))
 
 
 def sum_to(g, tuple shape):

@@ -33,7 +33,8 @@ cdef Shade shade_of(cnp.ndarray a):
     s.ref = PyWeakref_NewRef(a, NULL)
     s.version = version_of(a)
     s.nd, s.typenum = min(cnp.PyArray_NDIM(a), SIZES), cnp.PyArray_TYPE(a)
-    memcpy(s.dims, cnp.PyArray_DIMS(a), s.nd * sizeof(cnp.npy_intp))
+    if s.nd:  # a scalar's dims may be NULL
+        memcpy(s.dims, cnp.PyArray_DIMS(a), s.nd * sizeof(cnp.npy_intp))
     s.copy = copy_of(a) if is_few(a) or (inspectors and inspecting) else None
     return s
 
@@ -64,7 +65,10 @@ cdef inline bint watching(Node node) noexcept:
 
 
 cdef cnp.ndarray copy_of(cnp.ndarray a):
-    cdef cnp.ndarray c = new_array(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a))
+    cdef cnp.ndarray c
+    if not ours(cnp.PyArray_TYPE(a)):  # a constant of the user's may be of any dtype
+        return cnp.PyArray_NewCopy(a, cnp.NPY_CORDER)
+    c = new_array(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a))
     cnp.PyArray_CopyInto(c, a)
     return c
 

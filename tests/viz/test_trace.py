@@ -656,3 +656,20 @@ def test_modules_have_their_classes() -> None:
     assert trace(model(tt.randn(4, 3)).sum()).modules == {"": "Sequential", "0": "Linear", "1": "ReLU"}
     assert within().modules["1"] == "Linear"
     assert ">0 Linear<" in tt.viz.draw(model(tt.randn(4, 3)).sum()).svg
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "longlong", "uint16", "float16", "U3", "complex128"])
+@pytest.mark.parametrize("count", [1, 3, 16])
+def test_a_constant_may_be_of_any_dtype_that_numpy_has(dtype: str, count: int) -> None:
+    """The copy of a small constant takes as much memory as its dtype needs."""
+    x = tt.ones(count, requires_grad=True)
+    constant = np.arange(count).astype(dtype)
+    if constant.dtype.kind in "Uc":
+        with pytest.raises(TypeError):
+            _ = x + constant
+        return
+    out = (x + constant).sum()
+    constant[:] = 100  # what it was is shown, not what became of it
+    t = trace(out)
+    (shown,) = [n.value for n in t.nodes if n.value is not None and n.value.dtype == constant.dtype]
+    np.testing.assert_array_equal(shown, np.arange(count))
