@@ -239,3 +239,10 @@ def test_adaptive_pooling_to_the_same_size_is_the_input() -> None:
 def test_pooling_errors(call: Callable[[], Any], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize("pool", [tt.adaptive_avg_pool1d, tt.adaptive_max_pool1d])
+def test_adaptive_pooling_to_more_windows_than_fit_into_memory_is_refused_at_once(pool: Any) -> None:
+    for size in (1 << 27, 1 << 31, 1 << 63):
+        with pytest.raises((MemoryError, ValueError), match="output_size"):
+            pool(tt.ones(1, 2, 2), size)

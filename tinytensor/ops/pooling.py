@@ -295,12 +295,17 @@ def _(u: Any, dim: int, bins: Any) -> Any:
     return _bin_sum(u, dim, bins)
 
 
+MOST_WINDOWS = 1 << 26  # each is a pair of Python's numbers, of which many more would fill the machine
+
+
 def _bins(name: str, x: Any, output_size: Any, d: int) -> list[Bins]:
     """PyTorch's stretches along each of the last d dimensions: from floor(i n / m) to ceil((i + 1) n / m)."""
     sizes = tuple(x.shape[2:])
     given = (output_size,) * d if isinstance(output_size, int) else tuple(output_size)
     wanted = [n if m is None else m for m, n in zip(given, sizes)] if len(given) == d else given
     counts = numbers(name, "output_size", wanted, d, 1)
+    if math.prod(counts) > MOST_WINDOWS:
+        raise MemoryError(f"{name}: output_size {tuple(counts)} is too large: at most {MOST_WINDOWS} windows")
     if min(sizes) < 1:
         raise ValueError(f"{name}: expected no empty dimension behind the channels, got shape {tuple(x.shape)}")
     return [tuple((i * n // m, -(-(i + 1) * n // m)) for i in range(m)) for m, n in zip(counts, sizes)]
