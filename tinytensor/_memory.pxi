@@ -1,16 +1,23 @@
 # Part of _kernels.pyx: who owns an array's memory, how often it changed, and the pool where freed memory waits.
-cdef extern from "stdlib.h" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
-
 cdef extern from *:
     """
-    #ifdef __SANITIZE_ADDRESS__ /* what is freed is freed: else a use after it would not be seen */
+    #if defined(__SANITIZE_ADDRESS__) || defined(TT_NO_POOL) /* to the byte, and freed at once: else what is wrong would not be seen */
     #define TT_POOL_LIMIT 0
+    static void *tt_get(size_t n, size_t rounded) {
+        void *p;
+        (void)rounded;
+        return posix_memalign(&p, 64, n) ? NULL : p;
+    }
     #else
     #define TT_POOL_LIMIT ((size_t)1 << 30)
+    static void *tt_get(size_t n, size_t rounded) {
+        (void)n;
+        return aligned_alloc(64, rounded);
+    }
     #endif
     """
     const size_t TT_POOL_LIMIT
+    void *tt_get(size_t n, size_t rounded) nogil
 
 cdef extern from "Python.h":
     bint PyMemoryView_Check(object o)
@@ -95,8 +102,9 @@ cdef Block new_block(size_t n):
     cdef Block b = Block.__new__(Block)
     cdef size_t rounded
     if n <= sizeof(b.inside):
-        b.ptr = b.inside
-        return b
+        if TT_POOL_LIMIT or n == 0:
+            b.ptr = b.inside
+            return b
     if n > (<size_t>1 << 46):
         raise MemoryError(f"tinytensor: {n} bytes asked for")
     cdef int cls = size_class(n, &rounded)
@@ -105,7 +113,7 @@ cdef Block new_block(size_t n):
         pool_free[cls] = (<void **>b.ptr)[0]
         pool_cached -= rounded
     else:
-        b.ptr = aligned_alloc(64, rounded if TT_POOL_LIMIT else (n + 63) & ~<size_t>63)
+        b.ptr = tt_get(n, rounded)
         if b.ptr == NULL:
             raise MemoryError(f"tinytensor: could not allocate {rounded} bytes")
     b.cls = cls
