@@ -52,7 +52,7 @@ attacked="tests/test_kernels.py tests/test_memory.py tests/test_tape.py tests/te
 if [ "$form" = valgrind ]; then
     build -DTT_NO_POOL
     # of libpython's own allocator nothing is seen with PYTHONMALLOC=malloc; reads of uninitialised memory are not looked for
-    grind() { valgrind -q --error-exitcode=66 --undef-value-errors=no --leak-check=no --show-mismatched-frees=no "$@"; }
+    grind() { valgrind -q --error-exitcode=66 --undef-value-errors=no --leak-check=no --show-mismatched-frees=no "--suppressions=$root/tests/c/valgrind.txt" "$@"; }
     grind $PYTHON -m pytest -o addopts= -p no:benchmark -p no:cacheprovider -q -x $attacked
     grind $PYTHON tests/fuzz_calls.py 0 5000
     echo "== no finding"
