@@ -149,14 +149,21 @@ VM_FN float vm_expm1_f32(float x)
     float y = TT_FMAF(a, p, a - binv) * b;  /* 2^n p + (2^n - 1) */
     return x == 0.0f ? x : y;
 }
-/* 1 / (1 + e^-x), both terms scaled so that neither tail overflows; s + a is exact but for the far left */
-VM_FN float vm_sigmoid_f32(float x)
+/* m / (1 + e^-x), |m| <= 110: both terms scaled so that neither tail overflows, and m with them, so that the quotient rounds once
+ * into the subnormals; s + a is exact but for the far left */
+VM_FN float vm_logistic_f(float x, float m)
 {
     uint32_t u;
-    float p = vm_expcore_f(-vm_clamp_f(x, -105.0f, 105.0f), &u);
+    float p = vm_expcore_f(-vm_clamp_f(x, -110.0f, 110.0f), &u);
     uint32_t h = u >> 1;
     float a = vm_pow2_f(h), s = vm_of_bits_f(VM_ONE_F - ((u - h) << 23));
-    return s / ((x < -16.0f ? a : s + a) + TT_FMAF(p, a, x < -16.0f ? s : 0.0f));
+    return m * s / ((x < -16.0f ? a : s + a) + TT_FMAF(p, a, x < -16.0f ? s : 0.0f));
+}
+VM_FN float vm_sigmoid_f32(float x) { return vm_logistic_f(x, 1.0f); }
+VM_FN float vm_silu_f32(float x)
+{
+    float y = vm_logistic_f(x, vm_clamp_f(x, -110.0f, 110.0f));
+    return x > 110.0f ? x : y;
 }
 /* x + x^3 P(x^2) near zero, else 1 - 2 / (e^2x + 1) */
 VM_FN float vm_tanh_f32(float x)
@@ -249,12 +256,12 @@ VM_FN float vm_erfc_f32(float x)
     double b = (double)(a > 10.5f ? 10.5f : a), y = vm_erfctail_f(b * b, 3.0 / (b + 3.0));
     return (float)(x < 0.0f ? 2.0 - y : y);
 }
-/* Half of erfc(-x / sqrt 2), in float arithmetic where FMA gives the errors of products: e^(-x^2/2) P(v) / (a + 1.125),
- * a = |x|, v = (a - 4) / (a + 4); e, ql, gl are the errors of the reciprocal (later e^r's too), of P's last sum and
- * of the product. */
-VM_FN float vm_normcdf_f32(float x)
-{
+/* m normcdf(-|x|): half of m erfc(|x| / sqrt 2), scaled last, so that subnormals round once. In float arithmetic where FMA
+ * gives the errors of products: e^(-x^2/2) P(v) / (a + 1.125), a = |x|, v = (a - 4) / (a + 4); e, ql, gl are the errors of
+ * the reciprocal (later e^r's too), of P's last sum and of the product. */
 #if VM_HAVE_FMA
+VM_FN float vm_normtail_f(float x, float m)
+{
     float b = __builtin_fabsf(x), a = b > 14.5f ? 14.5f : b;
     float v = (a - 4.0f) / (a + 4.0f), z = v * v, d = a + 1.125f, rcp = 1.0f / d;
     float e = TT_FMAF(-rcp, a - (d - 1.125f), TT_FMAF(-rcp, d, 1.0f));
@@ -273,16 +280,38 @@ VM_FN float vm_normcdf_f32(float x)
     w = TT_FMAF(w, y, TT_FMAF(0.166665196f, r, 0.49999994f));
     float tl = TT_FMAF(y, w, rl), p = r + tl;
     e += (r - p) + tl;
-    y = g + TT_FMAF(g, p, TT_FMAF(g, e, TT_FMAF(ql, rcp, gl)));
-    y = vm_scale_f(y, vm_bits_f(t));
+    y = TT_FMAF(m, g, m * TT_FMAF(g, p, TT_FMAF(g, e, TT_FMAF(ql, rcp, gl))));
+    return vm_scale_f(y, vm_bits_f(t));
+}
+VM_FN float vm_normcdf_f32(float x)
+{
+    float y = vm_normtail_f(x, 1.0f);
     return x > 0.0f ? 1.0f - y : y;
+}
+VM_FN float vm_gelu_f32(float x)
+{
+    float a = __builtin_fabsf(x), y = vm_normtail_f(x, a > 14.5f ? 14.5f : a);
+    return x >= 0.0f ? x - y : -y;  /* keeps the sign of 0 */
+}
 #else
+VM_FN double vm_normtail_f(float x, double m)
+{
     float a = __builtin_fabsf(x);
     double b = (double)(a > 14.8f ? 14.8f : a);
-    double y = 0.5 * vm_erfctail_f(0.5 * b * b, 4.2426406871192848 / (b + 4.2426406871192848));
-    return (float)(x > 0.0f ? 1.0 - y : y);
-#endif
+    return m * (0.5 * vm_erfctail_f(0.5 * b * b, 4.2426406871192848 / (b + 4.2426406871192848)));
 }
+VM_FN float vm_normcdf_f32(float x)
+{
+    double y = vm_normtail_f(x, 1.0);
+    return (float)(x > 0.0f ? 1.0 - y : y);
+}
+VM_FN float vm_gelu_f32(float x)
+{
+    float a = __builtin_fabsf(x);
+    double y = vm_normtail_f(x, (double)(a > 14.8f ? 14.8f : a));
+    return (float)(x >= 0.0f ? (double)x - y : -y);  /* keeps the sign of 0 */
+}
+#endif
 
 /* ---------------------------------------------------------------- logarithms, float
  * log(2^k (1 + f)) for f in [sqrt 1/2, sqrt 2) - 1 */
@@ -403,13 +432,19 @@ VM_FN double vm_expm1_f64(double x)
     double y = TT_FMA(a, p, a - binv) * b;
     return x == 0.0 ? x : y;
 }
-VM_FN double vm_sigmoid_f64(double x)
+VM_FN double vm_logistic_d(double x, double m)  /* |m| <= 760 */
 {
     uint64_t u;
-    double p = vm_expcore_d(-vm_clamp_d(x, -746.0, 746.0), 0.0, &u);
+    double p = vm_expcore_d(-vm_clamp_d(x, -760.0, 760.0), 0.0, &u);
     uint64_t h = u >> 1;
     double a = vm_pow2_d(h), s = vm_of_bits_d(VM_ONE_D - ((u - h) << 52));
-    return s / ((x < -35.0 ? a : s + a) + TT_FMA(p, a, x < -35.0 ? s : 0.0));
+    return m * s / ((x < -35.0 ? a : s + a) + TT_FMA(p, a, x < -35.0 ? s : 0.0));
+}
+VM_FN double vm_sigmoid_f64(double x) { return vm_logistic_d(x, 1.0); }
+VM_FN double vm_silu_f64(double x)
+{
+    double y = vm_logistic_d(x, vm_clamp_d(x, -760.0, 760.0));
+    return x > 760.0 ? x : y;
 }
 VM_FN double vm_tanh_f64(double x)
 {
@@ -516,9 +551,9 @@ VM_FN double vm_softplus1_f64(double x)
 }
 
 /* ---------------------------------------------------------------- error functions, double */
-/* erfc(a + alo) / 2^half = e^-(h + hlo) P(v) / (1 + a), v = (a - 3.5) / (a + 3.5), a >= 0 (Shepherd and Laframboise);
+/* m erfc(a + alo) / 2^half = m e^-(h + hlo) P(v) / (1 + a), v = (a - 3.5) / (a + 3.5), a >= 0 (Shepherd and Laframboise);
  * e, ql, gl carry the errors of the reciprocal, of P's last sum and of the product */
-VM_FN double vm_erfctail_d(double h, double hlo, double a, double alo, uint64_t half)
+VM_FN double vm_erfctail_d(double h, double hlo, double a, double alo, uint64_t half, double m)
 {
     double v = (a - 3.5) / (a + 3.5), z = v * v, d = 1.0 + a, c = d - 1.0;
     double dl = (1.0 - (d - c)) + (a - c) + alo, rcp = 1.0 / d;
@@ -537,20 +572,29 @@ VM_FN double vm_erfctail_d(double h, double hlo, double a, double alo, uint64_t 
     double q = TT_FMA(v, r, 0.69882145024002429), ql = TT_FMA(v, r, 0.69882145024002429 - q) + 4.5293353140877464e-17;
     uint64_t u;
     double gl, g = vm_two_prod_d(q, rcp, &gl), p = vm_expcore_d(-h, -hlo, &u);
-    return vm_scale_d(g + TT_FMA(g, p, TT_FMA(g, e, TT_FMA(ql, rcp, gl))), u - half);
+    return vm_scale_d(TT_FMA(m, g, m * TT_FMA(g, p, TT_FMA(g, e, TT_FMA(ql, rcp, gl)))), u - half);
 }
 VM_FN double vm_erfc_f64(double x)
 {
     double a = __builtin_fabs(x), b = a > 28.0 ? 28.0 : a, lo, h = vm_two_sqr_d(b, &lo);
-    double y = vm_erfctail_d(h, lo, b, 0.0, 0u);
+    double y = vm_erfctail_d(h, lo, b, 0.0, 0u, 1.0);
     return x < 0.0 ? 2.0 - y : y;
 }
-VM_FN double vm_normcdf_f64(double x)
+VM_FN double vm_normtail_d(double x, double m)  /* m normcdf(-|x|) */
 {
     double a = __builtin_fabs(x), b = a > 39.0 ? 39.0 : a, lo, h = vm_two_sqr_d(b, &lo);
     double cl, c = vm_two_prod_d(b, 0x1.6a09e667f3bcdp-1, &cl);
-    double y = vm_erfctail_d(0.5 * h, 0.5 * lo, c, TT_FMA(b, -0x1.bdd3413b26456p-55, cl), 1u);
+    return vm_erfctail_d(0.5 * h, 0.5 * lo, c, TT_FMA(b, -0x1.bdd3413b26456p-55, cl), 1u, m);
+}
+VM_FN double vm_normcdf_f64(double x)
+{
+    double y = vm_normtail_d(x, 1.0);
     return x > 0.0 ? 1.0 - y : y;
+}
+VM_FN double vm_gelu_f64(double x)
+{
+    double a = __builtin_fabs(x), y = vm_normtail_d(x, a > 39.0 ? 39.0 : a);
+    return x >= 0.0 ? x - y : -y;
 }
 VM_FN double vm_erf_f64(double x)
 {

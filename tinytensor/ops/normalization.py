@@ -12,20 +12,24 @@ from ..op import Array, op
 from ..tensor import Tensor
 from .activation import float_data
 from .inplace import copy_
-from .pointwise import add, clamp, div, grad_mul, mul, rsqrt, square, sub
+from .pointwise import abs, add, clamp, div, grad_mul, gt, mul, rsqrt, sqrt, square, sub, where
 from .reduction import mean, norm, sum
 from .shape import broadcast_to, one_dim, reshape
 
 
 def _centred(x: Any, center: Any) -> Any:
-    return x if center is None else sub(x, center)
+    """x minus the parts of its center: none for None."""
+    for part in center or ():
+        x = sub(x, part)
+    return x
 
 
 @op
 def _normalized(
     x: Array, weight: Array | None, bias: Array | None, center: Any, scale: Any, dims: tuple[int, ...], eps: float
 ) -> Any:
-    """(x - center) scale weight + bias; center (None: 0) and scale are arrays that come from x, by _statistics over dims."""
+    """(x - center) scale weight + bias; center (None: 0; else the terms of a sum) and scale are arrays that come from x, by
+    _statistics over dims."""
     out = mul(_centred(x, center), scale)
     if weight is not None:
         out = mul(out, weight)
@@ -48,10 +52,24 @@ def _(g: Any, x: Any, weight: Any, center: Any, scale: Any, dims: tuple[int, ...
 
 def _statistics(x: Any, dims: tuple[int, ...], eps: float, center: bool) -> tuple[Any, Any, Any]:
     """Mean (None without `center`), mean square of the distances from it, and 1 / sqrt(that + eps), over dims: two passes, so
-    that a large mean takes nothing from the variance."""
-    m = mean(x, dims, keepdim=True) if center else None
-    v = mean(square(_centred(x, m)), dims, keepdim=True)
+    that a large mean takes nothing from the variance. The mean is a sum of terms, the second what rounding took from the
+    first: each group's own is 0 where it is below the rounding of the result, and there is none where all are."""
+    if not center:
+        v = mean(square(x), dims, keepdim=True)
+        return None, v, rsqrt(add(v, eps))
+    m: tuple[Any, ...] = (mean(x, dims, keepdim=True),)
+    far = sub(x, m[0])
+    rest, v = mean(far, dims, keepdim=True), mean(square(far), dims, keepdim=True)
+    seen = gt(abs(rest), mul(sqrt(v), 8.0 * float(np.finfo(x.dtype).eps)))
+    if _data(seen).any():
+        m = (m[0], where(seen, rest, 0.0))
+        v = mean(square(sub(far, m[1])), dims, keepdim=True)
     return m, v, rsqrt(add(v, eps))
+
+
+def _total(center: Any) -> Any:
+    """The sum of the parts of a center."""
+    return center[0] if len(center) == 1 else add(*center)
 
 
 def _data(x: Any) -> Any:
@@ -159,7 +177,7 @@ def batch_norm(
     m, v, scale = _statistics(a, dims, float(eps), True)
     if count:
         if running_mean is not None:
-            _update(running_mean, m, momentum)
+            _update(running_mean, _total(m), momentum)
         if running_var is not None:
             _update(running_var, mul(v, count / (count - 1)), momentum)
     return _normalized(input, w, b, m, scale, dims, float(eps))
@@ -218,7 +236,7 @@ def instance_norm(
     m, v, scale = _statistics(a, dims, float(eps), True)
     if a.shape[0] and count:
         if running_mean is not None:
-            _update(running_mean, mean(m, 0), momentum)
+            _update(running_mean, mean(_total(m), 0), momentum)
         if running_var is not None:
             _update(running_var, mul(mean(v, 0), count / (count - 1)), momentum)
     w, b = _by_channel(weight, a.ndim), _by_channel(bias, a.ndim)
