@@ -1,12 +1,15 @@
-"""The same program gives the same bits on any number of threads and on every set with fused multiply-add."""
+"""The same program gives the same bits on any number of threads and on every set with fused multiply-add. The long form is
+tests/model_bits.py."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import model_bits
 import numpy as np
 import pytest
 
@@ -71,3 +74,46 @@ def test_rows_of_a_forward_pass_do_not_depend_on_the_batch(dtype: np.dtype) -> N
     for batch in (1, 2, 7, 64, 1023, 1024):
         part = model(x[:batch]).detach().numpy()
         assert part.tobytes() == whole[:batch].tobytes(), batch
+
+
+@pytest.mark.parametrize("dtype", [tt.float32, tt.float64])
+def test_rows_do_not_depend_on_the_batch_for_any_width(dtype: np.dtype) -> None:
+    for widths, activation in zip(model_bits.WIDTHS, model_bits.ACTIVATIONS, strict=True):
+        assert model_bits.rows_that_differ(widths, activation, dtype, (1, 3, 17, 500)) == []
+
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, str]:
+    """Of networks of every kind of layer, by every optimizer, on one thread."""
+    with tt.threads(1):
+        return model_bits.every_network(STEPS)
+
+
+@pytest.fixture
+def divided() -> Iterator[None]:
+    """Every kernel is divided, and the number of threads is given back."""
+    before = tt.get_num_threads()
+    _kernels.set_thread_work(1)
+    yield
+    _kernels.set_thread_work()
+    tt.set_num_threads(before)
+
+
+def test_networks_trained_with_another_number_of_threads_at_each_step(alone: dict[str, str], divided: None) -> None:
+    assert len(set(alone.values())) == len(alone) == 2 * len(model_bits.NETWORKS)
+    _kernels.seen_threads(reset=True)
+    assert model_bits.every_network(STEPS, lambda i: tt.set_num_threads((2, 1, 3)[i % 3])) == alone
+    assert _kernels.seen_threads() == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_networks_trained_after_fork(alone: dict[str, str], divided: None) -> None:
+    tt.set_num_threads(2)
+    tt.tanh(tt.ones(1000))  # the team exists
+    assert model_bits.in_a_child(lambda: model_bits.every_network(STEPS)) == alone
+    assert model_bits.in_a_child(lambda: model_bits.every_network(1, lambda i: tt.set_num_threads(2))) == (
+        model_bits.every_network(1)
+    )

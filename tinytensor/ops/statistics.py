@@ -11,7 +11,7 @@ from ..op import Array, op
 from ..tensor import Tensor
 from .elementary import lerp
 from .index import getitem
-from .pointwise import add, cast, clamp, div, eq, logical_and, logical_or, mul, ne, sqrt, sub, where
+from .pointwise import add, cast, clamp, div, eq, logical_and, logical_or, mul, ne, sqrt, where
 from .product import matmul
 from .promotion import array_of
 from .reduction import Dim, ValuesIndices, _along, amax, amin, centred, mean, normalized_dims, std, sum, var
