@@ -3,7 +3,7 @@
     python tests/numerics.py [--stride 1] [--samples 20000000] [--elements 100000000]
 
 Needs a C compiler. Prints Markdown tables and exits with 1 if anything is out of its bound. With the values above, about
-30 minutes on two cores, and 1.5 GB of memory; `--stride 4099 --samples 100000 --elements 1000000` takes half a minute. The
+35 minutes on two cores, and 2 GB of memory; `--stride 4099 --samples 100000 --elements 1000000` takes half a minute. The
 short form is tests/test_numerics.py and tests/test_vmath.py.
 
 functions   tests/c/vmath_check.c, each instruction set of this machine in one walk: every float (every stride-th and its

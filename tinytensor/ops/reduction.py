@@ -280,7 +280,7 @@ def _corrected(name: str, dim: Any, unbiased: bool | None, correction: float) ->
 def var(
     x: Array, dim: Dim = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> Tensor:
-    """Variance over dim: sum((x - mean)^2) / max(0, n - correction), in two passes, the mean corrected in between; unbiased=False is
+    """Variance over dim: sum((x - mean)^2) / max(0, n - correction), in two passes; unbiased=False is
     correction=0. Gradient: 2 g (x - mean) / (n - correction)."""
     return _var(x, *_corrected("var", dim, unbiased, correction), keepdim, False)
 
