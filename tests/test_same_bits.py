@@ -117,3 +117,12 @@ def test_networks_trained_after_fork(alone: dict[str, str], divided: None) -> No
     assert model_bits.in_a_child(lambda: model_bits.every_network(1, lambda i: tt.set_num_threads(2))) == (
         model_bits.every_network(1)
     )
+
+
+def test_the_long_form_names_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    report = model_bits.Report()
+    for found in ({"a": "1", "b": "2"}, {"a": "1", "b": "2"}, {"a": "1", "b": "3"}, {"a": "1"}, {}):
+        report.note("networks", "kind", "1 thread", found)
+    assert report.bad == 3
+    said = [line.split(" | ")[-1] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["all equal |", "all equal |", "FOUND: b |", "FOUND: b |", "FOUND: a; b |"]
