@@ -83,9 +83,7 @@ TT_INLINE real F(bounded)(real x, real limit) {
     real a = x > limit ? limit : x;
     return a < -limit ? -limit : a;
 }
-TT_INLINE real F(gate)(real x, real s) { return s == 0 ? 0 : x * s; }
-
-TT_INLINE real F(gelu_f)(real x) { return F(gate)(x, VM(normcdf)(x)); }
+TT_INLINE real F(gelu_f)(real x) { return VM(gelu)(x); }
 TT_INLINE real F(gelu_df)(real g, real x, real y) {
     (void)y;
     real b = F(bounded)(x, 40);
@@ -97,7 +95,7 @@ TT_INLINE real F(gelu_df)(real g, real x, real y) {
 TT_INLINE real F(gelu_tanh_f)(real x) {
     real b = F(bounded)(x, 40);
     real u2 = (real)1.5957691216057308 * b * FMA((real)0.044715 * b, b, 1);
-    return F(gate)(x, VM(sigmoid)(u2));
+    return (x < b ? b : x) * VM(sigmoid)(u2);
 }
 TT_INLINE real F(gelu_tanh_df)(real g, real x, real y) {
     (void)y;
@@ -108,7 +106,7 @@ TT_INLINE real F(gelu_tanh_df)(real g, real x, real y) {
     return g * FMA(b * du2, s * (1 - s), s);
 }
 
-TT_INLINE real F(silu_f)(real x) { return F(gate)(x, VM(sigmoid)(x)); }
+TT_INLINE real F(silu_f)(real x) { return VM(silu)(x); }
 TT_INLINE real F(silu_df)(real g, real x, real y) {
     (void)y;
     real s = VM(sigmoid)(x);

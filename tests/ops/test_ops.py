@@ -41,6 +41,30 @@ def test_every_public_op_has_a_row() -> None:
     assert [n for n, f in PUBLIC.items() if not any(f is h for h in having)] == []
 
 
+def test_every_function_of_nn_and_linalg_has_a_row() -> None:
+    tested = {r.name for r in ROWS} | {id(PUBLIC[r.name]) for r in ROWS if r.name in PUBLIC}
+    for room, prefix in ((tinytensor.nn.functional, "F."), (tinytensor.linalg, "linalg.")):
+        functions = {n: getattr(room, n) for n in room.__all__ if callable(getattr(room, n))}
+        without = [n for n, f in functions.items() if not {n, prefix + n, id(f)} & tested]
+        assert len(functions) > 15
+        assert without == []
+
+
+# those whose value is whole numbers or truth
+NO_GRADIENT = {
+    "all", "allclose", "any", "argmax", "argmin", "argsort", "argwhere", "bincount", "bitwise_and",
+    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "bucketize",
+    "count_nonzero", "eq", "equal", "gcd", "ge", "gt", "heaviside", "isclose", "isfinite", "isin", "isinf", "isnan",
+    "isneginf", "isposinf", "lcm", "le", "linalg.matrix_rank", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "lt", "ne", "nonzero", "one_hot", "searchsorted", "signbit",
+}  # fmt: skip
+
+
+def test_every_other_op_has_its_gradient_checked() -> None:
+    checked = {r.name for r in ROWS if differentiable(r)}
+    assert {r.name for r in ROWS} - checked == NO_GRADIENT
+
+
 def test_rows_are_named_once() -> None:
     names = [r.id for r in ROWS]
     assert [n for n in set(names) if names.count(n) > 1] == []

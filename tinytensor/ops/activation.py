@@ -593,8 +593,11 @@ def _logsumexp(x: Array) -> Any:
 @_logsumexp.rule
 def _(g: Any, x: Any, out: Any) -> Any:
     shape = (*out.shape, 1)
-    o = reshape(out, shape)
-    return mul(reshape(g, shape), exp(sub(x, where(o == -math.inf, 0.0, o))))
+    p = _softmax(x, -1)  # e^(x - out) would have the rounding of out: at 1e30, 1 for each of equals
+    nothing = reshape(out, shape) == -math.inf
+    if (nothing._data if isinstance(nothing, Tensor) else nothing).any():
+        p = where(nothing, 0.0, _softmax(where(nothing, 0.0, x), -1))
+    return mul(reshape(g, shape), p)
 
 
 def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Tensor:

@@ -12,31 +12,41 @@ from ..op import Array, op
 from ..tensor import Tensor
 from .activation import float_data
 from .inplace import copy_
-from .pointwise import add, clamp, div, grad_mul, mul, rsqrt, square, sub
+from .pointwise import abs, add, clamp, div, grad_mul, gt, mul, rsqrt, sqrt, square, sub, where
 from .reduction import mean, norm, sum
 from .shape import broadcast_to, one_dim, reshape
 
 
-def _centred(x: Any, center: Any) -> Any:
-    return x if center is None else sub(x, center)
+def _centred(x: Any, center: Any, rest: Any) -> Any:
+    """x minus both parts of its mean, each of which may be None."""
+    far = x if center is None else sub(x, center)
+    return far if rest is None else sub(far, rest)
 
 
 @op
 def _normalized(
-    x: Array, weight: Array | None, bias: Array | None, center: Any, scale: Any, dims: tuple[int, ...], eps: float
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    center: Any,
+    rest: Any,
+    scale: Any,
+    dims: tuple[int, ...],
+    eps: float,
 ) -> Any:
-    """(x - center) scale weight + bias; center (None: 0) and scale are arrays that come from x, by _statistics over dims."""
-    out = mul(_centred(x, center), scale)
+    """(x - (center + rest)) scale weight + bias; center, rest (None: 0) and scale are arrays that come from x, by _statistics
+    over dims."""
+    out = mul(_centred(x, center, rest), scale)
     if weight is not None:
         out = mul(out, weight)
     return out if bias is None else add(out, bias)
 
 
 @_normalized.rule
-def _(g: Any, x: Any, weight: Any, center: Any, scale: Any, dims: tuple[int, ...], eps: float, needs: Any) -> Any:
+def _(g: Any, x: Any, weight: Any, center: Any, rest: Any, scale: Any, dims: Any, eps: float, needs: Any) -> Any:
     if isinstance(g, Tensor):  # with a history of their own, for the second derivative
-        center, _, scale = _statistics(x, dims, eps, center is not None)
-    unit = grad_mul(_centred(x, center), scale)
+        center, rest, _, scale = _statistics(x, dims, eps, center is not None)
+    unit = grad_mul(_centred(x, center, rest), scale)
     dx = None
     if needs[0]:
         up = g if weight is None else mul(g, weight)
@@ -46,12 +56,27 @@ def _(g: Any, x: Any, weight: Any, center: Any, scale: Any, dims: tuple[int, ...
     return dx, grad_mul(g, unit) if needs[1] else None, g if needs[2] else None
 
 
-def _statistics(x: Any, dims: tuple[int, ...], eps: float, center: bool) -> tuple[Any, Any, Any]:
-    """Mean (None without `center`), mean square of the distances from it, and 1 / sqrt(that + eps), over dims: two passes, so
-    that a large mean takes nothing from the variance."""
-    m = mean(x, dims, keepdim=True) if center else None
-    v = mean(square(_centred(x, m)), dims, keepdim=True)
-    return m, v, rsqrt(add(v, eps))
+def _statistics(x: Any, dims: tuple[int, ...], eps: float, center: bool) -> tuple[Any, Any, Any, Any]:
+    """Mean (None without `center`), what rounding took from it, mean square of the distances from both, and 1 / sqrt(that +
+    eps), over dims: two passes, so that a large mean takes nothing from the variance. The second is 0 for a group where it is
+    below the rounding of the result, and None where it is for all."""
+    if not center:
+        v = mean(square(x), dims, keepdim=True)
+        return None, None, v, rsqrt(add(v, eps))
+    m = mean(x, dims, keepdim=True)
+    far = sub(x, m)
+    rest, v = mean(far, dims, keepdim=True), mean(square(far), dims, keepdim=True)
+    seen = gt(abs(rest), mul(sqrt(v), 8.0 * float(np.finfo(x.dtype).eps)))
+    if not _data(seen).any():
+        return m, None, v, rsqrt(add(v, eps))
+    rest = where(seen, rest, 0.0)
+    v = mean(square(sub(far, rest)), dims, keepdim=True)
+    return m, rest, v, rsqrt(add(v, eps))
+
+
+def _total(m: Any, rest: Any) -> Any:
+    """Both parts of a mean in one number."""
+    return m if rest is None else add(m, rest)
 
 
 def _data(x: Any) -> Any:
@@ -92,8 +117,8 @@ def layer_norm(
     a = float_data("layer_norm", input)
     sizes, dims = _last_dims("layer_norm", a, normalized_shape)
     _check_sizes("layer_norm", sizes, a, weight=weight, bias=bias)
-    m, _, scale = _statistics(a, dims, float(eps), True)
-    return _normalized(input, weight, bias, m, scale, dims, float(eps))
+    m, rest, _, scale = _statistics(a, dims, float(eps), True)
+    return _normalized(input, weight, bias, m, rest, scale, dims, float(eps))
 
 
 def rms_norm(
@@ -105,7 +130,7 @@ def rms_norm(
     sizes, dims = _last_dims("rms_norm", a, normalized_shape)
     _check_sizes("rms_norm", sizes, a, weight=weight)
     small = float(np.finfo(a.dtype).eps if eps is None else eps)
-    return _normalized(input, weight, None, None, _statistics(a, dims, small, False)[2], dims, small)
+    return _normalized(input, weight, None, None, None, _statistics(a, dims, small, False)[3], dims, small)
 
 
 def _by_channel(v: Any, ndim: int) -> Any:
@@ -156,13 +181,13 @@ def batch_norm(
     if count == 1:
         raise ValueError(f"batch_norm: expected more than 1 value per channel in training, got input {a.shape}")
     dims = (0, *range(2, a.ndim))
-    m, v, scale = _statistics(a, dims, float(eps), True)
+    m, rest, v, scale = _statistics(a, dims, float(eps), True)
     if count:
         if running_mean is not None:
-            _update(running_mean, m, momentum)
+            _update(running_mean, _total(m, rest), momentum)
         if running_var is not None:
             _update(running_var, mul(v, count / (count - 1)), momentum)
-    return _normalized(input, w, b, m, scale, dims, float(eps))
+    return _normalized(input, w, b, m, rest, scale, dims, float(eps))
 
 
 def group_norm(
@@ -183,8 +208,8 @@ def group_norm(
     shape = (n, num_groups, channels // num_groups, math.prod(a.shape[2:]))
     each = (num_groups, channels // num_groups, 1)
     w, b = (None if v is None else reshape(v, each) for v in (weight, bias))
-    m, _, scale = _statistics(a.reshape(shape), (2, 3), float(eps), True)
-    return reshape(_normalized(reshape(input, shape), w, b, m, scale, (2, 3), float(eps)), a.shape)
+    m, rest, _, scale = _statistics(a.reshape(shape), (2, 3), float(eps), True)
+    return reshape(_normalized(reshape(input, shape), w, b, m, rest, scale, (2, 3), float(eps)), a.shape)
 
 
 def instance_norm(
@@ -215,14 +240,14 @@ def instance_norm(
         "instance_norm", a.shape[1:2], a, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
     dims = tuple(range(2, a.ndim))
-    m, v, scale = _statistics(a, dims, float(eps), True)
+    m, rest, v, scale = _statistics(a, dims, float(eps), True)
     if a.shape[0] and count:
         if running_mean is not None:
-            _update(running_mean, mean(m, 0), momentum)
+            _update(running_mean, mean(_total(m, rest), 0), momentum)
         if running_var is not None:
             _update(running_var, mul(mean(v, 0), count / (count - 1)), momentum)
     w, b = _by_channel(weight, a.ndim), _by_channel(bias, a.ndim)
-    return _normalized(input, w, b, m, scale, dims, float(eps))
+    return _normalized(input, w, b, m, rest, scale, dims, float(eps))
 
 
 # ------------------------------------------------------------------------------------------------------ length and angle

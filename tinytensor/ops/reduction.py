@@ -236,14 +236,21 @@ def min(x: Array, dim: Any = None, keepdim: bool = False) -> Any:
     return _along(x, dim, keepdim, argmin, amin, "min")
 
 
+def centred(x: Any, dim: Any) -> Any:
+    """x - mean(x), and that once more: the first mean is rounded to a place of x, which far from 0 may be more than x varies.
+    Overflow (a mean of the distances that is not finite) is left as it is."""
+    far = sub(x, mean(x, dim, True))
+    rest = mean(far, dim, True)
+    return sub(far, where(eq(sub(rest, rest), 0.0), rest, 0.0))
+
+
 @op
 def _var(x: Array, dim: Any, correction: float, keepdim: bool, root: bool) -> Any:
     a = array_of(x, "var")
     if a.dtype.kind != "f":
         raise TypeError(f"var: expected a float tensor, got {a.dtype}; use .to(tt.float32)")
     K = _kernels.OPS
-    m = _kernels.map2(K["div"], _reduced(_kernels.SUM, a, dim, True, "var"), float(_count(a.shape, dim)))
-    squares = _reduced(_kernels.SUMSQ, _kernels.map2(K["sub"], a, m), dim, keepdim, "var")
+    squares = _reduced(_kernels.SUMSQ, centred(a, dim), dim, keepdim, "var")
     v = _kernels.map2(K["div"], squares, builtins.max(_count(a.shape, dim) - correction, 0.0))
     return _kernels.map1(K["sqrt"], v) if root else v
 
@@ -256,7 +263,7 @@ def _(g: Any, x: Any, out: Any, dim: Any, correction: float, keepdim: bool, root
         flat = eq(out, 0.0)
         g = where(flat, 0.0, div(g, mul(where(flat, 1.0, out), 2.0)))
     scale = 2.0 / free if free > 0 else math.nan
-    return mul(spread(g, shape, dim, keepdim), mul(sub(x, mean(x, dim, True)), scale))
+    return mul(spread(g, shape, dim, keepdim), mul(centred(x, dim), scale))
 
 
 def _corrected(name: str, dim: Any, unbiased: bool | None, correction: float) -> tuple[Any, float]:

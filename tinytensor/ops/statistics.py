@@ -11,10 +11,10 @@ from ..op import Array, op
 from ..tensor import Tensor
 from .elementary import lerp
 from .index import getitem
-from .pointwise import add, cast, clamp, div, eq, logical_and, logical_or, mul, ne, sqrt, sub, where
+from .pointwise import add, cast, clamp, div, eq, logical_and, logical_or, mul, ne, sqrt, where
 from .product import matmul
 from .promotion import array_of
-from .reduction import Dim, ValuesIndices, _along, amax, amin, mean, normalized_dims, std, sum, var
+from .reduction import Dim, ValuesIndices, _along, amax, amin, centred, mean, normalized_dims, std, sum, var
 from .shape import reshape, t
 
 
@@ -219,19 +219,15 @@ def aminmax(x: Array, *, dim: int | None = None, keepdim: bool = False) -> MinMa
     return MinMax(amin(x, dim, keepdim), amax(x, dim, keepdim))
 
 
-def _centered(x: Any) -> Any:
-    return sub(x, mean(x, 1, keepdim=True))
-
-
 @op
 def _cov(x: Array, free: float) -> Any:
-    rows = _centered(x)
+    rows = centred(x, 1)
     return div(matmul(rows, t(rows)), free)
 
 
 @_cov.rule
 def _(g: Any, x: Any, free: float) -> Any:
-    return div(matmul(add(g, t(g)), _centered(x)), free)
+    return div(matmul(add(g, t(g)), centred(x, 1)), free)
 
 
 def cov(x: Array, *, correction: float = 1) -> Tensor:
