@@ -175,6 +175,8 @@ def empty(shape, dtype):
     for s in shape:
         if s < 0:
             raise ValueError(f"empty: negative size in shape {tuple(shape)}")
+        if s > (1 << 62):
+            raise MemoryError(f"empty: shape {tuple(shape)} is too large")
         total *= s
         dims[nd] = s
         nd += 1
@@ -198,7 +200,9 @@ cdef Block block_of(object a):
 
 
 def owned(cnp.ndarray a not None):
-    """`a`, or a view of it whose memory is owned by a Block, so that it has a version."""
+    """`a`, or a view of it whose memory is owned by a Block, so that it has a version; of byte-swapped memory a native copy."""
+    if not cnp.PyArray_ISNOTSWAPPED(a):  # the view below would read it as native
+        a = a.astype(a.dtype.newbyteorder("="))
     if block_of(a) is not None:
         return a
     cdef Block b = Block.__new__(Block)

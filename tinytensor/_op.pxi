@@ -178,12 +178,16 @@ cdef int name_culprit(Composed f, PyObject **args, Py_ssize_t n) except -1:
     try:
         reraise()
     except AttributeError as error:
+        if isinstance(error.obj, (TensorCore, ndarray)):
+            raise
         for i in range(n):
-            if error.obj is <object>args[i] and not isinstance(<object>args[i], (TensorCore, ndarray)):
-                which = f.parameters[i] if i < len(f.parameters) else f.rest
+            which = f.parameters[i] if i < len(f.parameters) else f.rest
+            if error.obj is <object>args[i]:
                 raise TypeError(
                     f"{f.__name__}: expected {which} as a Tensor or an ndarray, got {type(<object>args[i]).__name__}; use tt.tensor"
                 ) from None
+            if isinstance(<object>args[i], (list, tuple)) and any([error.obj is one for one in <object>args[i]]):
+                raise TypeError(f"{f.__name__}: expected Tensors or ndarrays, got {type(error.obj).__name__} among them; use tt.tensor") from None
         raise
 
 

@@ -132,5 +132,6 @@ def r2_score(input: Array, target: Array) -> float:
     a, t = _numbers("r2_score", input, target)
     a, t = a.reshape(len(a), -1), t.reshape(len(t), -1)
     missed, spread = reduction.sum((t - a) ** 2, 0), reduction.sum((t - reduction.mean(t, 0)) ** 2, 0)
-    each = np.where(spread > 0, 1 - missed / np.where(spread > 0, spread, 1), np.where(missed > 0, 0.0, 1.0))
+    varies = (spread > 0) & (t != t[0]).any(0)  # the mean of equal numbers may be rounded
+    each = np.where(varies, 1 - missed / np.where(varies, spread, 1), np.where(missed > 0, 0.0, 1.0))
     return float(reduction.mean(each))

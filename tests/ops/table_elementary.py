@@ -27,7 +27,7 @@ def quotients(function: Any) -> Any:
 
 
 # -------------------------------------------------------------------------------------------------- logarithms and powers
-elementwise("log2", np.log2, "positive", ulps=1, wide=(1e-30, 1e30))
+elementwise("log2", np.log2, "positive", ulps=1.1, wide=(1e-30, 1e30))
 elementwise("log10", np.log10, "positive", ulps=1, wide=(1e-30, 1e30))
 elementwise("exp2", np.exp2, "any", ulps=1, wide=(-126, 127))
 elementwise("logaddexp", np.logaddexp, "any any", ulps=2, scale=2)

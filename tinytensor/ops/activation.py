@@ -496,6 +496,7 @@ def over_rows(kind: int, x: Any, dim: int, other: Any = None) -> Any:
         return _kernels.rows(kind, x, other)  # most calls, at a third of the cost
     a = as_float(x, "softmax")
     if a.ndim == 0:
+        normalized_dims("softmax", 0, dim)
         return over_rows(kind, a.reshape(1), 0, None if other is None else other.reshape(1)).reshape(())
     (d,) = normalized_dims("softmax", a.ndim, dim)
     if d == a.ndim - 1:

@@ -41,7 +41,8 @@ def _check(query: Any, key: Any, value: Any, mask: Any, is_causal: bool) -> None
         raise ValueError(
             f"scaled_dot_product_attention: expected query (..., L, E), key (..., S, E) and value (..., S, V), got {shapes}"
         )
-    if any(a.dtype.kind != "f" or a.dtype != query.dtype for a in (query, key, value)):
+    dtype = query.dtype.newbyteorder("=")  # an array may be byte-swapped
+    if any(a.dtype.kind != "f" or a.dtype.newbyteorder("=") != dtype for a in (query, key, value)):
         raise TypeError(
             f"scaled_dot_product_attention: expected one float dtype, got query {query.dtype}, key {key.dtype}, value {value.dtype}"
         )
@@ -49,7 +50,7 @@ def _check(query: Any, key: Any, value: Any, mask: Any, is_causal: bool) -> None
         return
     if is_causal:
         raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal, not both")
-    if mask.dtype != np.bool_ and mask.dtype != query.dtype:
+    if mask.dtype != np.bool_ and mask.dtype.newbyteorder("=") != dtype:
         raise TypeError(
             f"scaled_dot_product_attention: expected attn_mask of dtype bool or {query.dtype}, the query's, got {mask.dtype}"
         )

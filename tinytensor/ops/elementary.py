@@ -32,6 +32,7 @@ from .pointwise import (
     log,
     log1p,
     logical_and,
+    logical_or,
     lt,
     maximum,
     minimum,
@@ -243,12 +244,12 @@ def _(g: Any, x: Any) -> Any:
 
 @op
 def hypot(x: Array, y: Array) -> Any:
-    """sqrt(x^2 + y^2), broadcast, without overflow. Gradient: g x / hypot to x, g y / hypot to y, 0 where both are 0."""
+    """sqrt(x^2 + y^2), broadcast, without overflow; inf where one is infinite, were the other NaN. Gradient: g x / hypot to x, g y / hypot to y, 0 where both are 0."""
     x, y = _floats("hypot", x, y)
     x, y = abs(x), abs(y)
     most = maximum(x, y)
     ratio = div(minimum(x, y), where(logical_and(gt(most, 0.0), lt(most, math.inf)), most, 1.0))
-    return mul(most, sqrt(add(square(ratio), 1.0)))
+    return where(logical_or(isinf(x), isinf(y)), math.inf, mul(most, sqrt(add(square(ratio), 1.0))))
 
 
 @hypot.rule
@@ -263,7 +264,7 @@ def _(g: Any, x: Any, y: Any, out: Any, needs: Any) -> Any:
 @op
 def atan2(y: Array, x: Array) -> Any:
     """The angle of the point (x, y) to the x axis, in radians between -pi and pi, broadcast: atan(y / x) in the right quadrant,
-    C99's values at signed zeros and infinities. Gradient: g x / (x^2 + y^2) to y, -g y / (x^2 + y^2) to x, 0 at (0, 0)."""
+    C99's values at signed zeros and infinities. Gradient: g x / (x^2 + y^2) to y, -g y / (x^2 + y^2) to x, 0 at (0, 0) and at infinity."""
     y, x = _floats("atan2", y, x)
     b, a = abs(y), abs(x)
     most, least = maximum(a, b), minimum(a, b)
@@ -277,7 +278,7 @@ def atan2(y: Array, x: Array) -> Any:
 @atan2.rule
 def _(g: Any, y: Any, x: Any, needs: Any) -> Any:
     h = hypot(x, y)
-    zero = eq(h, 0.0)
+    zero = logical_or(eq(h, 0.0), isinf(h))
     length = where(zero, 1.0, h)
     dy = grad_mul(g, where(zero, 0.0, div(div(x, length), length))) if needs[0] else None
     return dy, neg(grad_mul(g, where(zero, 0.0, div(div(y, length), length)))) if needs[1] else None
@@ -596,11 +597,19 @@ def baddbmm(x: Array, batch1: Array, batch2: Array, *, beta: float = 1, alpha: f
     return _multiplied("baddbmm", 3, x, batch1, batch2, beta, alpha)  # type: ignore[no-any-return]
 
 
+def _in_one_dtype(x: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """a and b in the dtype of the result: a product in float32 might overflow before it is added to a double."""
+    dtype = result_type(*(v._data if isinstance(v, Tensor) else v for v in (x, a, b)))
+    return tuple(v if isinstance(v, (int, float)) or v.dtype == dtype else cast(v, dtype) for v in (a, b))  # type: ignore[return-value]
+
+
 def addcmul(x: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Tensor:
-    """x + value tensor1 tensor2, broadcast. Gradient: of its parts."""
-    return add(x, _scaled(mul(tensor1, tensor2), value))
+    """x + value tensor1 tensor2, broadcast, all in the dtype that the three promote to. Gradient: of its parts."""
+    a, b = _in_one_dtype(x, tensor1, tensor2)
+    return add(x, _scaled(mul(a, b), value))
 
 
 def addcdiv(x: Array, tensor1: Array, tensor2: Array, *, value: float = 1) -> Tensor:
-    """x + value tensor1 / tensor2, broadcast. Gradient: of its parts."""
-    return add(x, _scaled(div(tensor1, tensor2), value))
+    """x + value tensor1 / tensor2, broadcast, all in the dtype that the three promote to. Gradient: of its parts."""
+    a, b = _in_one_dtype(x, tensor1, tensor2)
+    return add(x, _scaled(div(a, b), value))

@@ -18,7 +18,7 @@ from .shape import one_dim, unsqueeze
 @op
 def _cat(tensors: Sequence[Array], dim: int = 0) -> Any:
     arrays = [a for a in tensors if not (a.ndim == 1 and a.size == 0)] or list(tensors)
-    dtype = result_type(*arrays)
+    dtype = result_type(*tensors)
     d = one_dim("cat", arrays[0].ndim, dim) if arrays[0].ndim else -1
     for a in arrays:
         if (

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _kernels
 from ..op import Array, op
-from ..tensor import Tensor, check_dtype, get_default_dtype
+from ..tensor import Tensor, check_dtype, float32, float64, get_default_dtype
 from .promotion import array_of, as_float, binary, cast_to, result_type, ternary, unary
 
 K = _kernels.OPS
@@ -146,7 +146,15 @@ def rounded(name: str, function: Any, x: Any) -> Any:
 def floor_divide(x: Array, y: Array) -> Any:
     """The largest whole number not above x / y, broadcast, free of the rounding of x / y; integers stay integers. Gradient: 0.
     ZeroDivisionError for an integer over 0; a float over 0 gives inf or NaN."""
-    return exact("floor_divide", np.floor_divide, x, y)
+    return exact("floor_divide", _floor_quotient, x, y)
+
+
+def _floor_quotient(a: Any, b: Any, out: Any) -> None:
+    """Of floats in doubles: NumPy's own of float32 is one off for large quotients."""
+    if out.dtype == np.float32:
+        np.floor_divide(a, b, out=out, dtype=np.float64)
+    else:
+        np.floor_divide(a, b, out=out)
 
 
 @floor_divide.rule
@@ -243,7 +251,9 @@ def pow(x: Array, y: Array) -> Tensor:
     """x to the power y, broadcast; C99's special values. Gradient: g y x^(y-1) to x (0 where y = 0), g x^y log x to y (0 where
     x = 0 and y >= 0). ValueError for integers to a negative power."""
     if type(y) is int or type(y) is float:
-        if y == 2:
+        if y == 2 and (
+            type(y) is int or getattr(x, "dtype", None) in (float32, float64)
+        ):  # an integer to 2.0 is a float
             return square(x)
         if y == 1 and isinstance(x, (Tensor, np.ndarray)) and x.dtype.kind == "f":
             return mul(x, 1.0)
@@ -675,7 +685,11 @@ def _(g: Any) -> Any:
 
 # --------------------------------------------------------------------------------------------- comparisons, no gradient
 def _compared(name: str, function: Any, text: str) -> Any:
+    logical = name.startswith("logical")
+
     def forward(x: Array, y: Array) -> Any:
+        if logical:  # NumPy's give Python objects themselves back
+            x, y = array_of(x, name), array_of(y, name)
         try:
             return np.asarray(function(x, y))
         except ValueError:
@@ -702,7 +716,7 @@ logical_xor = _compared("logical_xor", np.logical_xor, "just one is not 0")
 
 def _tested(name: str, function: Any, text: str) -> Any:
     def forward(x: Array) -> Any:
-        return np.asarray(function(x))
+        return np.asarray(function(array_of(x, name)))
 
     forward.__name__ = name
     forward.__doc__ = f"{text} -> bool. No gradient."
@@ -735,6 +749,7 @@ bitwise_xor = _bitwise("bitwise_xor", np.bitwise_xor)
 @op
 def bitwise_not(x: Array) -> Any:
     """Bits of a bool or integer tensor, inverted. No gradient. TypeError for floats."""
+    x = array_of(x, "bitwise_not")
     if x.dtype.kind == "f":
         raise TypeError(f"bitwise_not: expected a bool or integer tensor, got {x.dtype}")
     return np.asarray(np.invert(x))

@@ -308,6 +308,8 @@ def _bins(name: str, x: Any, output_size: Any, d: int) -> list[Bins]:
         raise MemoryError(f"{name}: output_size {tuple(counts)} is too large: at most {MOST_WINDOWS} windows")
     if min(sizes) < 1:
         raise ValueError(f"{name}: expected no empty dimension behind the channels, got shape {tuple(x.shape)}")
+    if max(counts) > 1 << 20:
+        _kernels.empty((*x.shape[:2], *counts), x.dtype)  # MemoryError before a list of all stretches is made
     return [tuple((i * n // m, -(-(i + 1) * n // m)) for i in range(m)) for m, n in zip(counts, sizes)]
 
 

@@ -184,6 +184,7 @@ amin = _extreme("amin", _kernels.MIN, np.min, "smallest")
 
 
 def _argument(name: str, function: Any, x: Any, dim: int | None, keepdim: bool) -> Any:
+    x = array_of(x, name)
     if dim is not None:
         dims = normalized_dims(name, x.ndim, dim)
     if (x.size if dim is None else _count(x.shape, dim)) == 0:
@@ -328,10 +329,10 @@ def norm(x: Array, p: Any = 2, dim: Dim = None, keepdim: bool = False) -> Tensor
 @op
 def all(x: Array, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether all elements are not 0, over dim -> bool. No gradient."""
-    return _numpy(np.all, x, dim, keepdim, "all")
+    return _numpy(np.all, array_of(x, "all"), dim, keepdim, "all")
 
 
 @op
 def any(x: Array, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether an element is not 0, over dim -> bool. No gradient."""
-    return _numpy(np.any, x, dim, keepdim, "any")
+    return _numpy(np.any, array_of(x, "any"), dim, keepdim, "any")

@@ -32,7 +32,7 @@ def _array(x: Any) -> Any:
 
 
 def _same_dtype(name: str, x: Any, src: Any) -> None:
-    if src.dtype != x.dtype:
+    if src.dtype.newbyteorder("=") != x.dtype:  # an array may be byte-swapped
         raise TypeError(f"{name}: expected a source of dtype {x.dtype}, got {src.dtype}; use .to(...)")
 
 

@@ -106,7 +106,8 @@ def squeeze(x: Array, dim: Any = None) -> Tensor:
     """Without dimensions of size 1: all of them, or those in dim (others stay)."""
     if dim is None:
         return _reshape(x, tuple(n for n in x.shape if n != 1))
-    dims = {one_dim("squeeze", x.ndim, d) for d in ((dim,) if isinstance(dim, int) else dim)} if x.ndim else set()
+    given: Any = (dim,) if isinstance(dim, (int, np.integer)) else dim
+    dims = {one_dim("squeeze", max(x.ndim, 1), d) for d in given}
     return _reshape(x, tuple(n for d, n in enumerate(x.shape) if d not in dims or n != 1))
 
 
@@ -118,9 +119,8 @@ def unsqueeze(x: Array, dim: int) -> Tensor:
 
 def flatten(x: Array, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions start_dim to end_dim as one."""
-    if x.ndim == 0:
-        return _reshape(x, (1,))
-    a, b = one_dim("flatten", x.ndim, start_dim), one_dim("flatten", x.ndim, end_dim)
+    n = max(x.ndim, 1)  # a 0-d tensor counts as one dimension
+    a, b = one_dim("flatten", n, start_dim), one_dim("flatten", n, end_dim)
     if a > b:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     return _reshape(x, (*x.shape[:a], math.prod(x.shape[a : b + 1]), *x.shape[b + 1 :]))
@@ -184,6 +184,8 @@ def expand_as(x: Array, other: Array) -> Tensor:
 @op
 def clone(x: Array) -> Any:
     """A copy in its own memory, C-contiguous. Gradient: g."""
+    if not isinstance(x, (np.ndarray, np.generic)):
+        raise TypeError(f"clone: expected a Tensor or an ndarray, got {type(x).__name__}; use tt.tensor")
     out = _kernels.empty(x.shape, x.dtype)
     np.copyto(out, x)
     return out
