@@ -81,7 +81,7 @@ static atomic_int wanted = 1;
 static atomic_llong spin = 40000;
 static atomic_ullong seen = 0;             /* bit t: member t did some part */
 static atomic_int helpful = 1;             /* the caller does parts that others have not begun */
-static _Thread_local int self = 0;         /* which member this thread is */
+static TT_THREAD_LOCAL int self = 0;       /* which member this thread is */
 
 int tt_get_threads(void) { return atomic_load_explicit(&wanted, memory_order_relaxed); }
 void tt_set_spin(long long ns) { atomic_store(&spin, ns); }
@@ -209,6 +209,7 @@ static void keep_apart(member *m, int here) {
 #endif
 }
 
+static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 /* as many members as the system gives, up to `threads`; the caller has the team */
 static int have(int threads) {
     sigset_t all, before;
@@ -221,8 +222,9 @@ static int have(int threads) {
         atomic_store(&m->cpu, -1);
         m->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
         m->more = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the threads of the program */
+        sigfillset(&all); /* signals are for the threads of the program, but a fault is its own thread's: faulthandler tells of it */
+        for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
         const int refused = pthread_create(&m->thread, NULL, live, m);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (refused) break;

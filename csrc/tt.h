@@ -8,6 +8,13 @@ enum { TT_F32, TT_F64, TT_DTYPES };
 #define TT_MAX_DIMS 32
 #define TT_MAX_THREADS 64
 
+/* Made together with the thread. Otherwise its first use allocates, and glibc ends the process where there is no memory. */
+#if defined(__GLIBC__) && defined(__ELF__)
+#define TT_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define TT_THREAD_LOCAL _Thread_local
+#endif
+
 /* ---- elementwise: unit-stride rows; `out` may be one of the inputs, an absent input is given as another one */
 typedef void (*tt_map_fn)(ptrdiff_t n, const void *a, const void *b, const void *c, void *out, const double *p);
 enum {

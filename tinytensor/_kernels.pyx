@@ -52,7 +52,29 @@ def get_num_threads():
 
 
 def set_num_threads(int n):
-    tt_set_threads(n)
+    with nogil:  # a kernel may run
+        tt_set_threads(n)
+
+
+cdef class ThreadCount:
+    """A context manager that sets the number of threads, and puts the old one back. It is C, where no signal is handled: Ctrl-C
+    finds it set inside the block and put back behind it."""
+
+    cdef readonly int n
+    cdef list before
+
+    def __init__(self, int n):
+        self.n, self.before = n, []
+
+    def __enter__(self):
+        self.before.append(tt_get_threads())
+        set_num_threads(self.n)
+
+    def __exit__(self, *error):
+        set_num_threads(self.before.pop())
+
+    def __reduce__(self):
+        return type(self), (self.n,)
 
 
 def set_thread_work(double ns=2500):

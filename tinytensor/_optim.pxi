@@ -64,9 +64,15 @@ cdef class Batch:
                 run_optim(self.kind, dtype, self.chosen, n, &self.h)
         if self.back is not None:
             for to, copy in self.back:
-                np.copyto(to, copy)
+                cnp.PyArray_CopyInto(<cnp.ndarray>to, <cnp.ndarray>copy)
         if self.params is not None:
             check_step(self, mark)
+
+
+def make_steps(list updates not None):
+    """Call what was prepared for each group of parameters. In C, where no signal is handled: Ctrl-C finds all groups or none."""
+    for update in updates:
+        update()
 
 
 cdef int check_step(Batch b, tuple mark) except -1:

@@ -28,11 +28,12 @@ cnp.import_array()
 cdef extern from *:
     """
     #include "frameobject.h"
+    #include "tt.h"
     /* 0: ops of this thread record */
-    static _Thread_local int grad_off;
+    static TT_THREAD_LOCAL int grad_off;
     /* of this thread: 1 checks for NaN, 2 for infinities; and whether a rule runs now, whose ops are checked as a whole */
-    static _Thread_local int anomaly, in_rule;
-    static _Thread_local int inspecting; /* 1: nodes of this thread keep values and gradients of any size */
+    static TT_THREAD_LOCAL int anomaly, in_rule;
+    static TT_THREAD_LOCAL int inspecting; /* 1: nodes of this thread keep values and gradients of any size */
 
     static inline PyObject *frame_now(void) { PyObject *f = (PyObject *)PyEval_GetFrame(); Py_XINCREF(f); return f; }
     static inline PyObject *frame_back(PyObject *f) { return (PyObject *)PyFrame_GetBack((PyFrameObject *)f); }
@@ -126,41 +127,7 @@ FREED = Freed()
 cdef object freed = FREED
 
 
-@cython.final
-cdef class Mode:
-    """Whether ops record: one switch for each thread."""
-
-    @property
-    def enabled(self):
-        return not grad_off
-
-    @enabled.setter
-    def enabled(self, bint value):
-        global grad_off
-        grad_off = not value
-
-    @property
-    def inspecting(self):
-        return inspecting
-
-    @inspecting.setter
-    def inspecting(self, bint value):
-        global inspecting, inspectors
-        inspectors += value - <bint>inspecting
-        inspecting = value
-
-    @property
-    def anomaly(self):
-        """What ops are checked for: 0 nothing, 1 NaN, 2 infinities, 3 both."""
-        return anomaly
-
-    @anomaly.setter
-    def anomaly(self, int value):
-        global anomaly
-        anomaly = value
-
-
-mode = Mode()
+include "_modes.pxi"
 
 
 # -------------------------------------------------------------------------------------------------------------- tensors

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ._tape import Node, mode
+from ._tape import Node, Switch, mode
 
 __all__ = ["AnomalyError", "detect_anomaly", "is_anomaly_enabled", "set_detect_anomaly"]
 
@@ -25,22 +25,7 @@ class AnomalyError(RuntimeError):
     """NaN or inf where the operands had none; raised inside `detect_anomaly`."""
 
 
-class _Mode(contextlib.ContextDecorator):
-    """A mode of this thread, from its entry to its exit."""
-
-    def __init__(self, flags: int) -> None:
-        self._flags = flags
-        self._before: list[int] = []
-
-    def __enter__(self) -> None:
-        self._before.append(mode.anomaly)
-        mode.anomaly = self._flags
-
-    def __exit__(self, *error: object) -> None:
-        mode.anomaly = self._before.pop()
-
-
-class detect_anomaly(_Mode):
+class detect_anomaly(Switch, contextlib.ContextDecorator):
     """`with tt.detect_anomaly():` raises AnomalyError at the first op, forward or backward, and at the first step of an
     optimizer, whose result has NaN or inf that no operand had; as a decorator, inside a function.
 
@@ -50,22 +35,15 @@ class detect_anomaly(_Mode):
     """
 
     def __init__(self, check_nan: bool = True, check_inf: bool = True) -> None:
-        super().__init__(_NAN * bool(check_nan) | _INF * bool(check_inf))
+        super().__init__("anomaly", _NAN * bool(check_nan) | _INF * bool(check_inf))
 
 
-class set_detect_anomaly(_Mode):
+class set_detect_anomaly(Switch, contextlib.ContextDecorator):
     """Switch anomaly mode on or off for this thread, at once; as a context manager, until its end."""
 
     def __init__(self, mode_: bool, check_nan: bool = True, check_inf: bool = True) -> None:
-        super().__init__((_NAN * bool(check_nan) | _INF * bool(check_inf)) if mode_ else 0)
-        super().__enter__()
-        self._entered = True  # already, by its making
-
-    def __enter__(self) -> None:
-        if self._entered:
-            self._entered = False
-        else:
-            super().__enter__()
+        super().__init__("anomaly", (_NAN * bool(check_nan) | _INF * bool(check_inf)) if mode_ else 0)
+        self.at_once()
 
 
 def is_anomaly_enabled() -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from types import TracebackType
 from typing import Any, TypeVar
 
-from ._tape import FREED, Node, accumulate, backward, check_versions, mode, root_gradient, run, where
+from ._tape import FREED, Node, Switch, accumulate, backward, check_versions, mode, root_gradient, run, where
 
 F = TypeVar("F", bound=Callable[..., Any])
 __all__ = [
@@ -16,27 +15,21 @@ __all__ = [
 ]  # fmt: skip
 
 
-class _Switch:
-    """A context manager and decorator that sets the grad mode inside, and puts the old one back."""
+class _Switch(Switch):
+    """A context manager and decorator that sets a mode inside, and puts the old one back."""
 
-    _to: bool
+    _which = "enabled"
+    _to = True
 
     def __init__(self) -> None:
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(mode.enabled)
-        mode.enabled = self._to
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        mode.enabled = self._before.pop()
+        super().__init__(self._which, self._to)
 
     def __call__(self, function: F) -> F:
+        which, to = self._which, self.to
+
         @wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            with type(self)() if type(self) is not set_grad_enabled else _Fixed(self._to):
+            with Switch(which, to):
                 return function(*args, **kwargs)
 
         return inside  # type: ignore[return-value]
@@ -54,31 +47,15 @@ class enable_grad(_Switch):
     _to = True
 
 
-class _Fixed(_Switch):
-    def __init__(self, enabled: bool) -> None:
-        super().__init__()
-        self._to = enabled
-
-
 class set_grad_enabled(_Switch):
     """Switch recording on or off, at once; as a context manager, until its end."""
 
     def __init__(self, mode_: bool) -> None:
-        super().__init__()
-        self._to = bool(mode_)
-        super().__enter__()
-        self._entered = True  # already, by its making
-
-    def __enter__(self) -> None:
-        if self._entered:
-            self._entered = False
-        else:
-            super().__enter__()
+        Switch.__init__(self, "enabled", bool(mode_))
+        self.at_once()
 
     def __call__(self, function: F) -> F:
-        if self._entered:  # a decorator changes the mode inside alone
-            self._entered = False
-            mode.enabled = self._before.pop()
+        self.not_at_once()  # a decorator changes the mode inside alone
         return super().__call__(function)
 
 
@@ -90,14 +67,7 @@ class inspect(_Switch):
     long as the graph. With it a second backward adds to `.grad` after the product, not inside it: last bits may differ there.
     """
 
-    def __enter__(self) -> None:
-        self._before.append(mode.inspecting)
-        mode.inspecting = True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        mode.inspecting = self._before.pop()
+    _which = "inspecting"
 
 
 def is_grad_enabled() -> bool:

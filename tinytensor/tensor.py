@@ -424,6 +424,10 @@ class _Retain:
 
 
 def _rebuild(kind: type[Tensor], array: npt.NDArray[Any], requires_grad: bool) -> Tensor:
+    if (
+        type(array) is not np.ndarray or not array.flags.writeable
+    ):  # joblib gives large arrays as read-only maps of a file
+        array = np.array(array)
     t = kind.__new__(kind)
     Tensor.__init__(t, array)
     t._requires = requires_grad

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import os
 import warnings
+from importlib import import_module
 from importlib.util import find_spec
 from operator import index
-from types import TracebackType
 
+
+def _check_interpreter() -> None:
+    """Raise ImportError in a subinterpreter. A module of C belongs to the interpreter that is first to load it: that would
+    take this package from the main one."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # since Python 3.13, and before
+        try:
+            interpreters = import_module(name)
+        except ImportError:
+            continue
+        if interpreters.get_current() != interpreters.get_main():
+            raise ImportError(
+                "tinytensor works in the main interpreter of a process alone, and this is a subinterpreter: use processes "
+                "or threads (under mod_wsgi set WSGIApplicationGroup %{GLOBAL})"
+            )
+        return
+
+
+_check_interpreter()
 try:
     from . import _kernels
 except ImportError as e:
@@ -111,23 +129,13 @@ def set_flush_denormal(mode: bool) -> bool:
     return _kernels.set_flush_denormal(mode)
 
 
-class threads:
+class threads(_kernels.ThreadCount):
     """`with tt.threads(n):` at most n threads inside, as by `set_num_threads`; n of at least 1, or ValueError."""
 
     def __init__(self, n: int) -> None:
         if index(n) < 1:
             raise ValueError(f"threads: expected at least 1, got {n}")
-        self.n = n
-        self._before: list[int] = []
-
-    def __enter__(self) -> None:
-        self._before.append(get_num_threads())
-        set_num_threads(self.n)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        set_num_threads(self._before.pop())
+        super().__init__(min(n, 64))
 
 
 def show_config() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor._tape import make_steps
 from tinytensor.tape import enable_grad
 from tinytensor.tensor import Tensor
 
@@ -118,8 +119,7 @@ class Optimizer:
         if len(groups) == 1:
             self._prepare(groups[0])()  # a list would cost as much as the step of a small network
         else:
-            for update in [self._prepare(group) for group in groups]:
-                update()
+            make_steps([self._prepare(group) for group in groups])
         if self._opt_called is False:
             self._opt_called = True
         return loss

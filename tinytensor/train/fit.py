@@ -22,7 +22,7 @@ from tinytensor.train.callbacks import Callback, EarlyStopping
 from tinytensor.train.evaluation import Loss, Metric, Metrics, counts_right, direction, resolve_loss, resolve_metrics
 from tinytensor.train.history import History
 from tinytensor.train.progress import progress_of
-from tinytensor.train.run import Run
+from tinytensor.train.run import Interrupt, Run
 from tinytensor.train.sources import dataset_of, find_generators, float_dtype, pair, set_states, split
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "fit"]
@@ -146,7 +146,9 @@ def fit(
     rates = [{key: group[key] for key in _SCHEDULED if key in group} for group in optimizer.param_groups]
     generators = find_generators(generator, data, transform, loss, *model.modules())
     before = [g.get_state() for g in generators]
+    interrupt, ready = Interrupt(), False
     try:
+        interrupt.begin()
         starts = before if state is None else state["generators"]["start"]
         if len(starts) == len(generators):  # `compare` reports it otherwise
             set_states(generators, starts)
@@ -162,7 +164,7 @@ def fit(
         if validation is not None:
             own = dataset_of(validation, float_dtype(model))
             held = pair("fit: validation", validation, own, max(256, batch_size))
-        run = Run(model, source, loss, optimizer, epochs, held)
+        run = Run(model, source, loss, optimizer, epochs, held, interrupt)
         run.generators, run.generator_starts = generators, starts
         run.transform, run.accumulate = transform, accumulate
         run.clip_grad_norm, run.clip_grad_value = clip_grad_norm, clip_grad_value
@@ -185,18 +187,20 @@ def fit(
             )
         if state is not None and checkpoint is not None:
             _resume.compare(run, state, checkpoint)
-    except BaseException:
-        set_states(generators, before)
-        _put_back(optimizer, rates)
-        raise
-    if state is not None and checkpoint is not None:
-        _resume.restore(run, state, checkpoint)
-    run.display = None if progress is False else progress_of(progress is True)
-    try:
+        ready = True
+        if state is not None and checkpoint is not None:
+            _resume.restore(run, state, checkpoint)
+        run.display = None if progress is False else progress_of(progress is True)
         run.train()
     finally:
-        if run.schedule is not schedule:
+        interrupt.leaving = True  # no call before this: a signal could come in
+        if not ready:
+            set_states(generators, before)
+        if not ready or run.schedule is not schedule:
             _put_back(optimizer, rates)
+        interrupt.end()
+    if interrupt.pending:  # it came after the last update
+        raise KeyboardInterrupt
     return run.history
 
 

@@ -31,7 +31,7 @@ from tinytensor.train.history import History
 from tinytensor.train.progress import Lines
 from tinytensor.train.sources import Source, set_states, unpack
 
-__all__ = ["Run"]
+__all__ = ["Interrupt", "Run"]
 
 
 class Run:
@@ -50,6 +50,7 @@ class Run:
         optimizer: optim.Optimizer,
         epochs: int,
         validation: Source | None,
+        interrupt: Interrupt,
     ) -> None:
         self.model = model
         self.source = source
@@ -91,7 +92,7 @@ class Run:
         self._seconds, self._lr = 0.0, math.nan
         self._clock: float | None = None
         self._counts: bool | None = None  # whether right answers are counted; None: the first batch will say
-        self._interrupt = _Interrupt()
+        self._interrupt = interrupt
         self._saved = time.perf_counter()  # the checkpoint
 
     # --- for callbacks ----------------------------------------------------------------------------
@@ -138,7 +139,7 @@ class Run:
         modes = [(module, module.training) for module in [*self.model.modules(), *loss_modules]]
         after_step = [c.on_step_end for c in everyone if _overrides(c, "on_step_end")]
         try:
-            with self._interrupt:
+            try:
                 for module, _ in modes:
                     module.training = True
                 for callback in everyone:
@@ -153,9 +154,11 @@ class Run:
                 self._keep_weights()
                 for callback in everyone:
                     callback.on_train_end(self)
+            finally:
+                self._interrupt.leaving = True  # no call before this: a signal could come in
+                for module, training in modes:
+                    module.training = training
         finally:
-            for module, training in modes:
-                module.training = training
             if self.display is not None:
                 self.display.close()
 
@@ -412,26 +415,26 @@ class Run:
         self._resumed = self._inside
 
 
-class _Interrupt:
-    """Ctrl-C waits until it is asked for: `pending`. A second one does not, nor one outside the main thread's own handler."""
+class Interrupt:
+    """Ctrl-C waits from `begin` to `end`, until it is asked for: `pending`. A second one does not, unless `leaving`, where all is
+    put back; nor one outside the main thread's own handler."""
 
     def __init__(self) -> None:
-        self.pending = False
+        self.pending = self.leaving = False
         self._before: Any = None
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._handle)
+            self._before = signal.default_int_handler
+            signal.signal(signal.SIGINT, self._handle)
 
-    def __exit__(self, kind: object, *error: object) -> None:
+    def end(self) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
-        if self.pending and kind is None:  # it came after the last update
-            raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.pending:
+        if self.pending and not self.leaving:
             raise KeyboardInterrupt
         self.pending = True
 
