@@ -173,9 +173,13 @@ def test_repeats() -> None:
     assert x.repeat_interleave(2).tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
     assert x.repeat_interleave(tt.tensor([0, 3]), 0).tolist() == [[3, 4], [3, 4], [3, 4]]
     assert tt.tensor(5).repeat_interleave(3).tolist() == [5, 5, 5]
-    for bad in ([1, -1], [1.0, 2.0], [1, 2, 3], [[1]]):
-        with pytest.raises(ValueError, match="repeat_interleave"):
+    for bad in ([1, -1], [-1], [1.0, 2.0], [[1]]):
+        with pytest.raises(
+            ValueError, match="repeat_interleave: expected repeats as a number or vector of integers >= 0"
+        ):
             x.repeat_interleave(np.array(bad), 1)
+    with pytest.raises(ValueError, match="repeat_interleave: 3 repeats for size 2 of dim 1"):
+        x.repeat_interleave(np.array([1, 2, 3]), 1)
     with pytest.raises(ValueError, match=r"fewer than the 2 dimensions of shape \(2, 2\); use tile"):
         x.repeat(2)
     with pytest.raises(ValueError, match="at least 0"):
