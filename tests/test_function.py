@@ -352,10 +352,19 @@ def test_a_dirty_tensor_with_a_gradient_is_no_constant() -> None:
 
 def test_the_data_of_a_saved_leaf_was_replaced() -> None:
     x, y = leaf(2), leaf(3)
-    z = Multiply.apply(x, y)
+    kinds: list[Any] = []
+
+    class Watched(Multiply):
+        @staticmethod
+        def backward(ctx: Any, dz: tt.Tensor) -> Any:
+            kinds.extend(type(t) for t in ctx.saved_tensors)
+            return Multiply.backward(ctx, dz)
+
+    z = Watched.apply(x, y)
     x.data = tt.tensor([5.0], dtype=tt.float64)
     assert values(autograd.grad(z, (x, y), retain_graph=True)) == [[3], [2]]  # of what forward saved
-    with pytest.raises(RuntimeError, match="Multiply with create_graph: the data of a leaf was replaced"):
+    assert kinds == [tt.Tensor, tt.Tensor]
+    with pytest.raises(RuntimeError, match="Watched with create_graph: the data of a leaf was replaced"):
         autograd.grad(z, (x, y), create_graph=True)
 
 

@@ -181,7 +181,7 @@ def test_repeats() -> None:
     x = tt.tensor([[1, 2], [3, 4]])
     assert x.repeat_interleave(2).tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
     assert x.repeat_interleave(tt.tensor([0, 3]), 0).tolist() == [[3, 4], [3, 4], [3, 4]]
-    assert tt.tensor(5).repeat_interleave(3).tolist() == [5, 5, 5]
+    assert tt.tensor(5).repeat_interleave(3).tolist() == tt.tensor(5).repeat_interleave(3, 0).tolist() == [5, 5, 5]
     for bad in ([1, -1], [-1], [1.0, 2.0], [[1]]):
         with pytest.raises(
             ValueError, match="repeat_interleave: expected repeats as a number or vector of integers >= 0"
