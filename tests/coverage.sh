@@ -26,7 +26,7 @@ if [ "$what" != c ]; then
     copy "$work/python"
     cd "$work/python"
     python setup.py -q build_ext --inplace > /dev/null
-    # the test left out forks while another thread is in the tracer: the child waits for the tracer's lock for ever
+    # the test left out forks while another thread runs: under the tracer the child did not end
     PYTHONPATH=$PWD COVERAGE_FILE=$work/data coverage run --rcfile=tests/coverage.ini -m pytest -n "${WORKERS:-2}" \
         --deselect tests/test_python_threads.py::test_a_child_forked_during_a_backward_can_walk_back || bad=1
     COVERAGE_FILE=$work/data coverage combine -q --rcfile=tests/coverage.ini "$work"

@@ -183,7 +183,9 @@ def test_swalr(arguments):
             assert a["lr"] == pytest.approx(b["lr"], rel=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n in vars(schedules) if n[0].isupper() and hasattr(torch.optim.lr_scheduler, n)])
+@pytest.mark.parametrize(
+    "name", [n for n in vars(schedules) if n[0].isupper() and hasattr(torch.optim.lr_scheduler, n)]
+)
 def test_schedules_take_the_same(name):
     ours, theirs = (
         {k: p.default for k, p in inspect.signature(getattr(room, name)).parameters.items() if k != "self"}
