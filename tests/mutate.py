@@ -7,7 +7,7 @@
 A line is drawn uniformly among those of an area that do something, then one of the faults that fit it. Python faults change
 the syntax tree (operators, comparisons, constants, conditions, slices, arguments, dropped statements, terms and returns), those
 of C and Cython the same in tokens. No line: docstrings, comments, messages, annotations, imports, signatures, declarations,
-prefetches. A fault whose machine or byte code equals the original's is no fault, one that does not compile neither: another is
+prefetches. A fault whose syntax tree or machine code equals the original's is no fault, one that does not compile neither: another is
 drawn. Python faults meet the tests that run the line (--map), those of C and Cython the tests named in TESTS below, and then
 all of tests/ops, optim and nn; with --whole the survivors of both meet the whole suite. Caught: a test fails, the process dies, or it
 takes longer than its limit. A tree of its own is changed, in --work (build/mutate), and the results are a line each in
@@ -20,6 +20,7 @@ mutmut and cosmic-ray change Python alone: half of the code here is C and Cython
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import functools
 import gc
@@ -275,7 +276,7 @@ class Tree:
         """Build what the fault changed. Whether it compiles to something else."""
         if fault.file.endswith(".py"):
             try:
-                return code_of(before) != code_of((self.root / fault.file).read_text())
+                return meaning(before) != meaning((self.root / fault.file).read_text())
             except SyntaxError:
                 return False
         if not self.own:
@@ -343,10 +344,9 @@ def limited() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def code_of(text: str) -> bytes:
-    import marshal
-
-    return marshal.dumps(compile(text, "f", "exec", dont_inherit=True))
+def meaning(text: str) -> str:
+    """The syntax tree of a file, without places and brackets."""
+    return ast.dump(ast.parse(text))
 
 
 # ---------------------------------------------------------------------------------------------------------- which tests
