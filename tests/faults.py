@@ -148,6 +148,8 @@ class Walk:
     def visit(self, n: Any, within: Any) -> None:
         if isinstance(n, (ast.Import, ast.ImportFrom, ast.JoinedStr, ast.Assert)):
             return
+        if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING":
+            return
         if isinstance(n, ast.stmt):
             within = n
             for s in statements(n):

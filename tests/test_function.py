@@ -368,6 +368,11 @@ def test_the_data_of_a_saved_leaf_was_replaced() -> None:
         autograd.grad(z, (x, y), create_graph=True)
 
 
+def test_its_op_is_not_to_be_called() -> None:
+    with pytest.raises(RuntimeError, match="a Function is called by its apply"):
+        Multiply.apply(leaf(1), leaf(2)).grad_fn.op(None)
+
+
 def test_forward_sees_what_it_saved() -> None:
     class Seen(MyExp):
         @staticmethod
