@@ -61,6 +61,11 @@ def test_what_is_no_tensor(data: Any, error: Any, message: str) -> None:
         tt.tensor(data)
 
 
+def test_a_dtype_makes_no_tensor_of_complex_numbers() -> None:
+    with pytest.raises(TypeError, match="tensor: complex numbers are out of tinytensor's scope"):
+        tt.tensor([1j], dtype="float32")
+
+
 def test_integers_take_no_gradient() -> None:
     for make in (
         lambda: tt.tensor([1], requires_grad=True),

@@ -339,6 +339,53 @@ def test_mark_dirty() -> None:
     before.sum().backward()
 
 
+def test_a_dirty_tensor_with_a_gradient_is_no_constant() -> None:
+    class Constant(Double):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> Any:
+            ctx.mark_non_differentiable(x)
+            return Double.forward(ctx, x)
+
+    with pytest.raises(RuntimeError, match="Constant: a dirty tensor that requires grad cannot be non-differentiable"):
+        Constant.apply(leaf(1, 2) * 1)
+
+
+def test_the_data_of_a_saved_leaf_was_replaced() -> None:
+    x, y = leaf(2), leaf(3)
+    kinds: list[Any] = []
+
+    class Watched(Multiply):
+        @staticmethod
+        def backward(ctx: Any, dz: tt.Tensor) -> Any:
+            kinds.extend(type(t) for t in ctx.saved_tensors)
+            return Multiply.backward(ctx, dz)
+
+    z = Watched.apply(x, y)
+    x.data = tt.tensor([5.0], dtype=tt.float64)
+    assert values(autograd.grad(z, (x, y), retain_graph=True)) == [[3], [2]]  # of what forward saved
+    assert kinds == [tt.Tensor, tt.Tensor]
+    with pytest.raises(RuntimeError, match="Watched with create_graph: the data of a leaf was replaced"):
+        autograd.grad(z, (x, y), create_graph=True)
+
+
+def test_its_op_is_not_to_be_called() -> None:
+    with pytest.raises(RuntimeError, match="a Function is called by its apply"):
+        Multiply.apply(leaf(1), leaf(2)).grad_fn.op(None)
+
+
+def test_forward_sees_what_it_saved() -> None:
+    class Seen(MyExp):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> Any:
+            y = MyExp.forward(ctx, x)
+            assert ctx.saved_tensors == (y,)
+            return y
+
+    x = leaf(0)
+    Seen.apply(x).backward()
+    assert x.grad.tolist() == [1]
+
+
 def test_mark_dirty_where_it_cannot_be() -> None:
     x = leaf(1, 2)
     with pytest.raises(RuntimeError, match="Double: a leaf that requires grad cannot be changed in place"):

@@ -98,3 +98,9 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
 def test_what_is_refused(call: Callable[[], Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize(("fill", "make"), [("uniform_", tt.rand), ("normal_", tt.randn)])
+def test_without_a_range_it_is_the_standard_one(fill: str, make: Any) -> None:
+    got = getattr(tt.zeros(50), fill)(generator=tt.Generator(3))
+    assert got.tolist() == make(50, generator=tt.Generator(3)).tolist()

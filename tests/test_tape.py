@@ -679,3 +679,13 @@ def test_a_gradient_that_is_a_view_of_the_one_it_is_added_to() -> None:
     before = w.grad.numpy().copy()
     w.T.backward(w.grad)
     assert np.array_equal(w.grad.numpy(), before + before.T)
+
+
+def test_inspection_ends_with_its_block() -> None:
+    seen = []
+    with tt.inspect():
+        with tt.inspect():
+            seen.append(tt.tape.mode.inspecting)
+        seen.append(tt.tape.mode.inspecting)
+    seen.append(tt.tape.mode.inspecting)
+    assert seen == [True, True, False]

@@ -190,6 +190,7 @@ def test_shapes_in_errors_of_every_binary_kernel() -> None:
 def test_numbers_from_tensors() -> None:
     t = tt.tensor([[2.5]])
     assert (float(t), int(t), bool(t), t.item()) == (2.5, 2, True, 2.5)
+    assert (repr(float(tt.tensor(3))), repr(int(tt.tensor(True)))) == ("3.0", "1")
     assert isinstance(tt.tensor(3).item(), int)
     assert isinstance(tt.tensor(True).item(), bool)
     assert [10, 20, 30][tt.tensor(1)] == 20

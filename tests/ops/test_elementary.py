@@ -347,6 +347,8 @@ def test_other_names_are_the_same_functions() -> None:
         assert getattr(tt, f"arc{name}") is getattr(tt, f"a{name}")
     assert tt.fix is tt.trunc
     assert tt.sgn is tt.sign
+    assert (tt.multiply, tt.subtract, tt.divide, tt.true_divide) == (tt.mul, tt.sub, tt.div, tt.div)
+    assert (tt.clip, tt.absolute, tt.negative, tt.concatenate) == (tt.clamp, tt.abs, tt.neg, tt.cat)
     x = tt.tensor([1.5])
     assert tt.positive(x) is x
     with pytest.raises(TypeError, match="positive"):

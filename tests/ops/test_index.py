@@ -130,6 +130,8 @@ def test_shapes_and_dtypes_are_checked() -> None:
         tt.gather(x, 0, np.zeros((1, 1)))
     with pytest.raises(ValueError, match="scatter_add"):
         tt.scatter_add(x, 0, np.zeros((3, 3), np.int64), tt.ones(2, 3))
+    with pytest.raises(ValueError, match=r"scatter_add: index \(1, 3\) is larger than \(2, 2\) outside dim 0"):
+        tt.scatter_add(tt.ones(2, 2), 0, np.zeros((1, 3), np.int64), tt.ones(1, 3))
     with pytest.raises(TypeError, match="expected src of dtype float32, got float64"):
         tt.scatter_add(x, 0, np.zeros((1, 3), np.int64), tt.ones(1, 3, dtype=tt.float64))
     with pytest.raises(ValueError, match="index_select: expected a vector"):

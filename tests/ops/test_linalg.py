@@ -219,6 +219,7 @@ def test_multi_dot_takes_the_cheapest_order(monkeypatch: pytest.MonkeyPatch) -> 
         (lambda: L.norm(drawn(2, 2, 2), 2), ValueError, "linalg.norm: ord 2 without dim needs a vector or a matrix"),
         (lambda: L.norm(drawn(3), "nuc"), ValueError, "linalg.norm: ord 'nuc' needs two dimensions"),
         (lambda: L.matrix_power(np.eye(2), 0.5), TypeError, "linalg.matrix_power: expected an int n, got 0.5"),
+        *[(lambda n=n: L.matrix_power(drawn(2, 3), n), ValueError, r"linalg.matrix_power: expected square matrices \(\*, n, n\), got shape \(2, 3\)") for n in (-1, 0, 1, 2)],
         (lambda: L.multi_dot([np.eye(2)]), ValueError, "linalg.multi_dot: expected at least two tensors, got 1"),
         (lambda: L.multi_dot([np.eye(2), drawn(3, 2)]), ValueError, "linalg.multi_dot: shapes .* do not fit"),
         (lambda: L.multi_dot([np.eye(2), drawn(2), np.eye(2)]), ValueError, "linalg.multi_dot: expected matrices"),

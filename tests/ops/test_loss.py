@@ -140,6 +140,15 @@ def test_targets_that_do_not_fit(shape: Any, target: Any, error: Any, message: s
             loss(tt.ones(shape), target)
 
 
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+def test_targets_that_are_no_class(loss: Any) -> None:
+    x = tt.tensor([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+    for bad in (-1, 3, -3):  # not counted from the end
+        with pytest.raises(IndexError, match=rf"target {bad} (at row 1 )?is outside the 3 classes"):
+            loss(x, np.array([0, bad]))
+    assert loss(x, np.array([0, -1]), ignore_index=-1).item() == loss(x[:1], np.array([0])).item()
+
+
 def test_other_errors() -> None:
     x, t = tt.ones(2, 3), np.array([0, 1])
     for call, message in [

@@ -151,6 +151,27 @@ def test_a_module_is_its_function_with_its_options(name: str) -> None:
         type(module)(reduction="avg")
 
 
+FUNCTIONS = [
+    "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div",
+    "poisson_nll_loss", "gaussian_nll_loss", "multi_margin_loss", "hinge_embedding_loss", "margin_ranking_loss",
+    "soft_margin_loss", "cosine_embedding_loss", "triplet_margin_loss",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"), [(n, inputs) for n, (_, inputs, _) in zip(FUNCTIONS, MODULES.values(), strict=True)]
+)
+def test_what_every_loss_refuses(name: str, inputs: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: reduction must be .*, got 'avg'"):
+        getattr(F, name)(*inputs, reduction="avg")
+    for i in range(1, len(inputs)):
+        if (name, i) == ("gaussian_nll_loss", 2):
+            continue  # a variance is broadcast
+        fewer = [v[:1] if at == i else v for at, v in enumerate(inputs)]
+        with pytest.raises(ValueError, match=name):
+            getattr(F, name)(*fewer)
+
+
 def test_pytorch_agrees() -> None:
     torch = pytest.importorskip("torch")
     for name, (module, inputs, value) in MODULES.items():

@@ -17,16 +17,18 @@ from check import (
     check_second,
     differentiable,
     expected,
+    float_outputs,
     inputs_of,
     outputs,
     same_bits,
+    seed_of,
     tensors,
 )  # fmt: skip
 from table import ROWS, Row
 
 import tinytensor as tt
 import tinytensor.ops
-from tinytensor import _kernels
+from tinytensor import _kernels, autograd
 from tinytensor.op import Op
 from tinytensor.ops import PUBLIC
 
@@ -187,12 +189,13 @@ def test_value_over_a_wide_range(r: Row, dtype: str) -> None:
 
 @each_row
 def test_arrays_in_array_out(r: Row) -> None:
-    arrays = [cast(a, r.dtypes[0]) for a in inputs_of(r, r.shapes[0])]
-    result = r.call(*arrays, **r.kwargs)
-    for v in result if isinstance(result, (tuple, list)) else [result]:
-        assert isinstance(v, np.ndarray)
-    for g, w in zip(outputs(result), call(r, arrays)):
-        same_bits(g, w)
+    for shapes in [r.shapes[0], *(s for s in r.shapes[1:] if () in s)]:
+        arrays = [cast(a, r.dtypes[0]) for a in inputs_of(r, shapes)]
+        result = r.call(*arrays, **r.kwargs)
+        for v in result if isinstance(result, (tuple, list)) else [result]:
+            assert isinstance(v, np.ndarray)
+        for g, w in zip(outputs(result), call(r, arrays)):
+            same_bits(g, w)
 
 
 def layouts(a: Any) -> list[Any]:
@@ -288,6 +291,33 @@ def test_second_derivative(r: Row) -> None:
     for shapes in r.shapes:
         if math.prod(max(1, math.prod(s)) for s in shapes) <= 300:
             check_second(r, shapes)
+
+
+@pytest.mark.parametrize("r", [r for r in ROWS if len(r.grads) > 1], ids=lambda r: r.id)
+def test_one_input_alone_has_the_gradient_it_has_among_others(r: Row) -> None:
+    """The rules' `needs`, of both orders: nothing else is asked for, and what is asked for is the same."""
+    arrays = inputs_of(r, r.shapes[0])
+    rng = np.random.default_rng(seed_of(r.id, "alone"))
+    ups: list[Any] = []
+
+    def slopes(which: tuple[int, ...], i: int) -> list[Any]:
+        made = [tt.tensor(a) for a in arrays]
+        for j in which:
+            made[j].requires_grad_()
+        every = float_outputs(r.call(*made, **r.kwargs))
+        if not ups:
+            ups.extend([tt.tensor(rng.uniform(0.5, 1.5, o.shape)) for o in every])
+        outs, given = zip(*[(o, u) for o, u in zip(every, ups, strict=True) if o.requires_grad])
+        found = autograd.grad(outs, [made[j] for j in which], given, create_graph=True, allow_unused=True)
+        first = found[which.index(i)]
+        if not (first.requires_grad and r.gradgrad):
+            return [first]
+        return [first, *autograd.grad(first, [made[i]], tt.ones_like(first), allow_unused=True)]
+
+    for i in r.grads:
+        for alone, among in zip(slopes((i,), i), slopes(r.grads, i), strict=False):
+            want = np.zeros(arrays[i].shape) if among is None else among.detach().numpy()
+            np.testing.assert_allclose(0.0 if alone is None else alone.detach().numpy(), want, rtol=1e-12, atol=1e-12)
 
 
 @with_gradient

@@ -290,12 +290,20 @@ def test_shapes_that_do_not_fit_are_named(call: str, shapes: Any, message: str) 
             getattr(tt, call)(*(wrap(np.ones(s, "float32")) for s in shapes))
 
 
-def test_linear_names_its_shapes() -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])  # of the weight: mixed ones go another way
+def test_linear_names_its_shapes(dtype: str) -> None:
     for x, w, b in (((2, 3), (5, 4), (5,)), ((2, 4), (5, 4), (4,)), ((2, 4), (4,), None), ((), (5, 4), None)):
         with pytest.raises(
             ValueError, match=r"linear: expected input \(\*, in\), weight \(out, in\) and bias \(out\), got input"
         ):
-            F.linear(tt.ones(x), tt.ones(w), None if b is None else tt.ones(b))
+            F.linear(tt.ones(x), tt.ones(w, dtype=dtype), None if b is None else tt.ones(b))
+
+
+def test_linear_of_integers_has_no_activation() -> None:
+    whole = tt.tensor([[1, 2], [3, 4]])
+    assert F.linear(whole, whole, whole[0]).tolist() == [[6, 13], [12, 27]]
+    with pytest.raises(TypeError, match="linear: an activation needs float32 or float64, got int64"):
+        linear_activation(whole, whole, whole[0], ACTIVATIONS["relu"])
 
 
 # ------------------------------------------------------------------------------------------- a layer and what is fused to it

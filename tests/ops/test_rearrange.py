@@ -168,14 +168,27 @@ def test_four_turns_are_none_and_a_turn_goes_from_the_first_dim_to_the_second() 
     assert x.rot90().rot90(3).tolist() == x.tolist() == x.rot90(-4).tolist()
 
 
+def test_diagonals_are_the_main_one_where_none_is_named() -> None:
+    x = tt.tensor([[1, 2], [3, 4]])
+    assert [tt.diag(x).tolist(), tt.diagonal(x).tolist(), tt.trace(x).item()] == [[1, 4], [1, 4], 5]
+    assert tt.diag(x[0]).tolist() == tt.diag_embed(x[0]).tolist() == [[1, 0], [0, 2]]
+    assert [tt.tril(x).tolist(), tt.triu(x).tolist()] == [[[1, 0], [3, 4]], [[1, 2], [0, 4]]]
+    assert tt.diagonal(tt.stack([x, x + 4])).tolist() == [[1, 7], [2, 8]]
+    assert tt.diag_embed(x).tolist() == [[[1, 0], [0, 2]], [[3, 0], [0, 4]]]
+
+
 def test_repeats() -> None:
     x = tt.tensor([[1, 2], [3, 4]])
     assert x.repeat_interleave(2).tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
     assert x.repeat_interleave(tt.tensor([0, 3]), 0).tolist() == [[3, 4], [3, 4], [3, 4]]
-    assert tt.tensor(5).repeat_interleave(3).tolist() == [5, 5, 5]
-    for bad in ([1, -1], [1.0, 2.0], [1, 2, 3], [[1]]):
-        with pytest.raises(ValueError, match="repeat_interleave"):
+    assert tt.tensor(5).repeat_interleave(3).tolist() == tt.tensor(5).repeat_interleave(3, 0).tolist() == [5, 5, 5]
+    for bad in ([1, -1], [-1], [1.0, 2.0], [[1]]):
+        with pytest.raises(
+            ValueError, match="repeat_interleave: expected repeats as a number or vector of integers >= 0"
+        ):
             x.repeat_interleave(np.array(bad), 1)
+    with pytest.raises(ValueError, match="repeat_interleave: 3 repeats for size 2 of dim 1"):
+        x.repeat_interleave(np.array([1, 2, 3]), 1)
     with pytest.raises(ValueError, match=r"fewer than the 2 dimensions of shape \(2, 2\); use tile"):
         x.repeat(2)
     with pytest.raises(ValueError, match="at least 0"):

@@ -1,5 +1,7 @@
 """The same runs by PyTorch, where it is installed."""
 
+import inspect
+
 import numpy as np
 import pytest
 from formulas import CASES, IDS
@@ -179,6 +181,19 @@ def test_swalr(arguments):
             each.step()
         for a, b in zip(ours.param_groups, theirs.param_groups, strict=True):
             assert a["lr"] == pytest.approx(b["lr"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in vars(schedules) if n[0].isupper() and hasattr(torch.optim.lr_scheduler, n)]
+)
+def test_schedules_take_the_same(name):
+    ours, theirs = (
+        {k: p.default for k, p in inspect.signature(getattr(room, name)).parameters.items() if k != "self"}
+        for room in (schedules, torch.optim.lr_scheduler)
+    )
+    theirs.pop("verbose", None)
+    assert ours == theirs
+    assert list(ours) == list(theirs)
 
 
 def test_restarts_between_epochs():

@@ -149,6 +149,25 @@ def test_warm_up_then_decay():
     close(run(scheduler, 11), [[0.5 * s, 0.02 * s] for s in share])
 
 
+@pytest.mark.parametrize(
+    ("make", "shares"),
+    [
+        (lambda o: schedules.MultiStepLR(o, [0, 2, 2], 0.5), [0.5, 0.5, 0.125]),
+        (lambda o: schedules.ConstantLR(o, 0.25, 2), [0.25, 0.25, 1]),
+        (lambda o: schedules.ConstantLR(o, 0.25, 0), [1, 1, 1]),
+        (lambda o: schedules.LinearLR(o, 0.25, 0.75, 2), [0.25, 0.5, 0.75]),
+        (lambda o: schedules.StepLR(o, 2, 0.5), [1, 1, 0.5]),
+        (lambda o: schedules.PolynomialLR(o, 2), [1, 0.5, 0]),
+        (lambda o: schedules.ExponentialLR(o, 0.5), [1, 0.5, 0.25]),
+    ],
+)
+def test_a_schedule_that_follows_another_begins_at_its_own_epoch_0(make, shares):
+    optimizer = make_optimizer(0.5, 0.02)
+    before = schedules.ExponentialLR(optimizer, 0.9)
+    rates = run(schedules.SequentialLR(optimizer, [before, make(optimizer)], [3]), 5)
+    close(rates, [[0.5 * s, 0.02 * s] for s in [1, 0.9, 0.81, *shares]])
+
+
 def test_schedules_within_schedules():
     optimizer = make_optimizer(0.5)
     s = schedules
@@ -507,6 +526,7 @@ def test_lambda_objects_keep_their_attributes():
         (lambda o: schedules.CosineAnnealingWarmRestarts(o, 2, 0), "integer T_mult >= 1, but got 0"),
         (lambda o: schedules.CyclicLR(o, 0.1, 0.2, mode="square"), "mode 'square' is invalid and scale_fn is None"),
         (lambda o: schedules.CyclicLR(o, 0.1, 0.2, 0), "positive step sizes, but got 0 up and None down"),
+        (lambda o: schedules.CyclicLR(o, 0.1, 0.2, 2, 0), "positive step sizes, but got 2 up and 0 down"),
         (lambda o: schedules.CyclicLR(o, 0.1, 0.2, scale_mode="epoch"), "scale_mode must be one of"),
         (lambda o: schedules.CyclicLR(o, [0.1, 0.2], 0.2), "base_lr must have the same length"),
         (lambda o: schedules.ReduceLROnPlateau(o, factor=1.0), "Factor should be < 1.0, but got 1.0"),
@@ -571,12 +591,46 @@ def test_takes_optimizers_only(make):
         make([0.1])
 
 
-def test_one_cycle_needs_something_to_cycle():
+def test_a_function_is_wanted_where_one_scales():
+    for kind in (schedules.LambdaLR, schedules.MultiplicativeLR):
+        with pytest.raises(TypeError, match="lr_lambda should be a function, but got float"):
+            kind(make_optimizer(0.5, 0.5), [abs, 0.5])
+
+
+def test_only_schedules_are_put_together():
+    with pytest.raises(TypeError, match="ChainedScheduler expects schedulers, but got float at index 1"):
+        schedules.ChainedScheduler([schedules.ExponentialLR(make_optimizer(0.5), 0.5), 0.5])
+
+
+def test_the_state_of_a_callable_that_scales_cycles_is_saved():
+    class Fade:
+        def __init__(self, rate):
+            self.rate = rate
+
+        def __call__(self, cycle):
+            return self.rate**cycle
+
+    def make(rate):
+        optimizer = make_optimizer(0.1)
+        return schedules.CyclicLR(optimizer, 0.0, 1.0, 2, scale_fn=Fade(rate), cycle_momentum=False)
+
+    saved = make(0.5).state_dict()
+    assert saved["_scale_fn_custom"] == {"rate": 0.5}
+    loaded = make(0.1)
+    loaded.load_state_dict(saved)
+    loaded.optimizer.step()
+    loaded.step()
+    assert loaded.get_last_lr() == [0.25]
+
+
+@pytest.mark.parametrize("kind", [schedules.OneCycleLR, schedules.CyclicLR])
+def test_a_cycle_needs_something_to_cycle(kind):
     class Plain(optim.Optimizer):
         def __init__(self, params):
             super().__init__(params, {"lr": 0.1})
 
-    optimizer = Plain([tt.ones(2, requires_grad=True)])
+    optimizer, options = Plain([tt.ones(2, requires_grad=True)]), {"max_lr": 0.1, "cycle_momentum": False}
+    options |= {"total_steps": 10} if kind is schedules.OneCycleLR else {"base_lr": 0.1 / 25}
+    assert kind(optimizer, **options).get_last_lr() == pytest.approx([0.1 / 25])
     with pytest.raises(ValueError, match="must support momentum or beta1"):
-        schedules.OneCycleLR(optimizer, 0.1, 10)
-    assert schedules.OneCycleLR(optimizer, 0.1, 10, cycle_momentum=False).get_last_lr() == pytest.approx([0.1 / 25])
+        kind(optimizer, **options | {"cycle_momentum": True})
