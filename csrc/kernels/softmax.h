@@ -4,7 +4,17 @@
 /* the largest element that is no NaN: whoever subtracts it gets NaN from the others */
 TT_INLINE real F(row_max)(ptrdiff_t n, const real *x) {
     real m = -(real)INFINITY;
+#ifdef __clang__ /* it makes no vectors of the reduction below */
+    real lanes[TT_LANES];
+    ptrdiff_t done = 0;
+    for (int l = 0; l < TT_LANES; l++) lanes[l] = m;
+    for (; done + TT_LANES <= n; done += TT_LANES)
+        _Pragma("omp simd") for (int l = 0; l < TT_LANES; l++) lanes[l] = x[done + l] > lanes[l] ? x[done + l] : lanes[l];
+    for (int l = 0; l < TT_LANES; l++) m = lanes[l] > m ? lanes[l] : m;
+    for (; done < n; done++) m = x[done] > m ? x[done] : m;
+#else
     _Pragma("omp simd reduction(max : m)") for (ptrdiff_t i = 0; i < n; i++) m = x[i] > m ? x[i] : m;
+#endif
     return m;
 }
 /* sum over the row of exp(x - shift), or of w ((x - shift) - logs) for label smoothing.
