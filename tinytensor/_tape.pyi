@@ -166,6 +166,7 @@ def backward(
 class Batch:
     def __call__(self) -> None: ...
 
+def make_steps(batches: list[Batch]) -> None: ...
 def sgd_step(
     params: list[Tensor],
     states: dict[Tensor, dict[str, Any]],

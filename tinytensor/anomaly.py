@@ -37,7 +37,8 @@ class _Mode(contextlib.ContextDecorator):
         mode.anomaly = self._flags
 
     def __exit__(self, *error: object) -> None:
-        mode.anomaly = self._before.pop()
+        mode.anomaly = self._before[-1]  # first, and asks for no memory, as pop may
+        self._before.pop()
 
 
 class detect_anomaly(_Mode):

@@ -31,7 +31,8 @@ class _Switch:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        mode.enabled = self._before.pop()
+        mode.enabled = self._before[-1]  # first, and asks for no memory, as pop may
+        self._before.pop()
 
     def __call__(self, function: F) -> F:
         @wraps(function)
@@ -97,7 +98,8 @@ class inspect(_Switch):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        mode.inspecting = self._before.pop()
+        mode.inspecting = self._before[-1]
+        self._before.pop()
 
 
 def is_grad_enabled() -> bool:

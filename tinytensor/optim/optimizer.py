@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor import _tape
 from tinytensor.tape import enable_grad
 from tinytensor.tensor import Tensor
 
@@ -108,7 +109,8 @@ class Optimizer:
 
         `closure`, if given, is called first, with gradients enabled, to compute the loss anew; its result is
         returned. Raises TypeError or ValueError, naming the parameter, when one of them or its state cannot be
-        worked on, and then no parameter and no state of any group has changed.
+        worked on, MemoryError where there is none for it, and then no parameter and no state of any group has
+        changed.
         """
         loss = None
         if closure is not None:
@@ -118,8 +120,12 @@ class Optimizer:
         if len(groups) == 1:
             self._prepare(groups[0])()  # a list would cost as much as the step of a small network
         else:
-            for update in [self._prepare(group) for group in groups]:
-                update()
+            updates = [self._prepare(group) for group in groups]
+            batches = [update for update in updates if isinstance(update, _tape.Batch)]
+            _tape.make_steps(batches)
+            for update in updates:
+                if not isinstance(update, _tape.Batch):
+                    update()
         if self._opt_called is False:
             self._opt_called = True
         return loss
