@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import tracemalloc
@@ -36,6 +37,7 @@ def test_an_epoch_leaves_nothing_behind(tmp_path: Path) -> None:
         evaluate(model, loader, "cross_entropy")
         tt.save(model.state_dict(), tmp_path / "model")
         model.load_state_dict(tt.load(tmp_path / "model"))
+        gc.collect()
         return tracemalloc.get_traced_memory()[0], _kernels.pool_bytes()
 
     tracemalloc.start()

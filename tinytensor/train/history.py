@@ -91,7 +91,7 @@ class History:
             try:
                 header = next(lines, [])
                 if "epoch" not in header:
-                    raise ValueError("not a history: it names no column 'epoch'")
+                    raise ValueError("not a history: line 1 names no column 'epoch'")
                 for line in lines:
                     row = {column: _number(text) for column, text in zip(header, line, strict=True)}
                     if not isinstance(row["epoch"], int):
