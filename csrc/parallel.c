@@ -81,7 +81,6 @@ static atomic_int wanted = 1;
 static atomic_llong spin = 40000;
 static atomic_ullong seen = 0;             /* bit t: member t did some part */
 static atomic_int helpful = 1;             /* the caller does parts that others have not begun */
-static TT_THREAD_LOCAL int self = 0;       /* which member this thread is */
 
 int tt_get_threads(void) { return atomic_load_explicit(&wanted, memory_order_relaxed); }
 void tt_set_spin(long long ns) { atomic_store(&spin, ns); }
@@ -128,7 +127,9 @@ static void relax(void) {
 #endif
 }
 
-static void work_as(int thread, int threads, tt_team_task fn, void *ctx, int flushing) {
+/* self: which member this thread is, handed down, since a thread-local variable of a library that Python loads is allocated when a
+   thread first touches it, and the C library ends the process where there is no memory for it */
+static void work_as(int self, int thread, int threads, tt_team_task fn, void *ctx, int flushing) {
     const unsigned long long bit = 1ull << self;
     if (!(atomic_load_explicit(&seen, memory_order_relaxed) & bit)) atomic_fetch_or_explicit(&seen, bit, memory_order_relaxed);
     const uint64_t before = enter(flushing);
@@ -168,15 +169,14 @@ static void wait_for_a_part(member *m, unsigned had) {
     pthread_mutex_unlock(&m->lock);
 }
 /* whoever takes part `number` of a member does it; the caller waits for all that were taken, so the team's fields hold still */
-static void do_part(member *m, unsigned number) {
+static void do_part(int self, member *m, unsigned number) {
     unsigned before = number - 1;
     if (!atomic_compare_exchange_strong(&m->taken, &before, number)) return;
-    work_as((int)(m - members), team.threads, team.fn, team.ctx, team.flushing);
+    work_as(self, (int)(m - members), team.threads, team.fn, team.ctx, team.flushing);
     atomic_fetch_sub_explicit(&team.left, 1, memory_order_release);
 }
 static void *live(void *p) {
     member *m = p;
-    self = (int)(m - members);
     ask_for_short_slices();
     for (unsigned had = 0;; had++) {
         wait_for_a_part(m, had);
@@ -184,7 +184,7 @@ static void *live(void *p) {
 #ifdef __linux__
         atomic_store_explicit(&m->cpu, sched_getcpu(), memory_order_relaxed);
 #endif
-        do_part(m, had + 1);
+        do_part((int)(m - members), m, had + 1);
     }
 }
 static void give_a_part(member *m) {
@@ -268,8 +268,8 @@ void tt_team(tt_team_task fn, void *ctx, int threads) {
             keep_apart(&members[t], here);
             give_a_part(&members[t]);
         }
-        work_as(0, threads, fn, ctx, flushing);
-        for (int t = atomic_load_explicit(&helpful, memory_order_relaxed) ? threads - 1 : 0; t > 0; t--) do_part(&members[t], atomic_load_explicit(&members[t].jobs, memory_order_relaxed));
+        work_as(0, 0, threads, fn, ctx, flushing);
+        for (int t = atomic_load_explicit(&helpful, memory_order_relaxed) ? threads - 1 : 0; t > 0; t--) do_part(0, &members[t], atomic_load_explicit(&members[t].jobs, memory_order_relaxed));
         for (int i = 0; atomic_load_explicit(&team.left, memory_order_acquire) > 0; i++) {
             relax();
             if (i % PAUSES == PAUSES - 1 && i > 32 * PAUSES) sched_yield(); /* it may have been begun on this very core */
@@ -277,7 +277,7 @@ void tt_team(tt_team_task fn, void *ctx, int threads) {
         pthread_mutex_unlock(&team.lock);
         return;
     }
-    work_as(0, 1, fn, ctx, flushing);
+    work_as(0, 0, 1, fn, ctx, flushing);
 }
 
 typedef struct {

@@ -57,7 +57,7 @@ cdef class Switch:
         """Take `at_once` back, if it was."""
         if self.entered:
             self.entered = False
-            setattr(mode, self.which, self.before.pop())
+            self.__exit__()
 
     def __enter__(self):
         if self.entered:
@@ -67,7 +67,8 @@ cdef class Switch:
             setattr(mode, self.which, self.to)
 
     def __exit__(self, *error):
-        setattr(mode, self.which, self.before.pop())
+        setattr(mode, self.which, self.before[-1])  # first, and asks for no memory, as pop may
+        self.before.pop()
 
     def __reduce__(self):
         return switch_again, (type(self), self.which, self.to)

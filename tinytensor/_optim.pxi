@@ -23,6 +23,8 @@ cdef class Batch:
     # None where there is nothing of it:
     cdef list back  # (array, its copy that was worked on)
     cdef list states  # of each entry, if steps are counted
+    cdef list counts, products, before, products_before  # what goes there, made by `begin`, and what was there
+    cdef tuple mark  # who changes the parameters
     cdef list made  # new states: (dict, key, value)
     cdef list params  # for the check of anomalies: (name, parameter, gradient)
     cdef cnp.ndarray last  # the parameter added last, or its copy
@@ -33,21 +35,56 @@ cdef class Batch:
 
     def __call__(self):
         """Make the step: a kernel call for each dtype and key, as a rule one."""
+        self.begin()
+        self.finish()
+
+    cdef int begin(self) except -1:
+        """All that can fail, which is what asks for memory: new states and counts get to their places. After an error none has."""
+        cdef Py_ssize_t i
+        cdef Block b
+        self.mark = here(f"{self.name}'s step")
+        for array in self.arrays:
+            b = block_of(array)
+            if b is not None and b.rare is None:
+                b.changed = self.mark  # bump has its room then
+        if self.states is not None:
+            self.before = [(<dict>state).get("step") for state in self.states]
+            self.counts = [self.entries[i].step for i in range(self.count)]
+            if self.kind == TT_NADAM:
+                self.products_before = [(<dict>state).get("mu_product") for state in self.states]
+                self.products = [self.entries[i].mu for i in range(self.count)]
+        try:
+            if self.made is not None:
+                for target, key, value in self.made:
+                    target[key] = value
+            if self.states is not None:
+                put(self.states, "step", self.counts)
+                if self.products is not None:
+                    put(self.states, "mu_product", self.products)
+        except BaseException:
+            self.undo()
+            raise
+        return 0
+
+    cdef int undo(self) except -1:
+        """Take back what `begin` did."""
+        if self.states is not None:
+            put_back(self.states, "step", self.before)
+            if self.products is not None:
+                put_back(self.states, "mu_product", self.products_before)
+        if self.made is not None:
+            for target, key, _ in self.made:
+                if key in target:
+                    del target[key]
+        return 0
+
+    cdef int finish(self) except -1:
+        """What cannot fail: the parameters change."""
         cdef Py_ssize_t i, j, n
         cdef int dtype
         cdef Entry *e
-        cdef object mark = here(f"{self.name}'s step")
-        if self.made is not None:
-            for target, key, value in self.made:
-                target[key] = value
         for i in range(self.count):
-            bump(self.arrays[i], mark)  # whoever kept the parameter's version learns of the change
-        if self.states is not None:
-            for i in range(self.count):
-                state = <dict>self.states[i]
-                state["step"] = self.entries[i].step
-                if self.kind == TT_NADAM:
-                    state["mu_product"] = self.entries[i].mu
+            bump(self.arrays[i], self.mark)  # whoever kept the parameter's version learns of the change
         for i in range(self.count):
             e = &self.entries[i]
             dtype = e.dtype
@@ -66,13 +103,46 @@ cdef class Batch:
             for to, copy in self.back:
                 cnp.PyArray_CopyInto(<cnp.ndarray>to, <cnp.ndarray>copy)
         if self.params is not None:
-            check_step(self, mark)
+            check_step(self, self.mark)
+        return 0
+
+
+cdef int put(list states, str key, list values) except -1:
+    cdef Py_ssize_t i
+    for i in range(len(states)):
+        (<dict>states[i])[key] = values[i]
+    return 0
+
+
+cdef int put_back(list states, str key, list values) except -1:
+    """Values as they were, None where there was none."""
+    cdef Py_ssize_t i
+    for i in range(len(states)):
+        if values[i] is not None:
+            (<dict>states[i])[key] = values[i]
+        elif key in <dict>states[i]:
+            del (<dict>states[i])[key]
+    return 0
 
 
 def make_steps(list updates not None):
-    """Call what was prepared for each group of parameters. In C, where no signal is handled: Ctrl-C finds all groups or none."""
+    """The steps of several groups: all of them, or after an error none. In C, where no signal is handled: Ctrl-C finds all or none."""
+    cdef Py_ssize_t i, begun = 0
+    try:
+        for update in updates:
+            if type(update) is Batch:
+                (<Batch>update).begin()
+            begun += 1
+    except BaseException:
+        for i in range(begun):
+            if type(updates[i]) is Batch:
+                (<Batch>updates[i]).undo()
+        raise
     for update in updates:
-        update()
+        if type(update) is Batch:
+            (<Batch>update).finish()
+        else:
+            update()
 
 
 cdef int check_step(Batch b, tuple mark) except -1:

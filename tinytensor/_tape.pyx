@@ -36,7 +36,11 @@ cdef extern from *:
     static TT_THREAD_LOCAL int inspecting; /* 1: nodes of this thread keep values and gradients of any size */
 
     static inline PyObject *frame_now(void) { PyObject *f = (PyObject *)PyEval_GetFrame(); Py_XINCREF(f); return f; }
-    static inline PyObject *frame_back(PyObject *f) { return (PyObject *)PyFrame_GetBack((PyFrameObject *)f); }
+    static inline PyObject *frame_back(PyObject *f) {
+        PyObject *back = (PyObject *)PyFrame_GetBack((PyFrameObject *)f);
+        if (!back) PyErr_Clear(); /* no memory for it: a line unknown is no error */
+        return back;
+    }
     static inline PyObject *frame_code(PyObject *f) { return (PyObject *)PyFrame_GetCode((PyFrameObject *)f); }
     #if PY_VERSION_HEX >= 0x030B0000
     static inline PyObject *frame_globals(PyObject *f) { return PyFrame_GetGlobals((PyFrameObject *)f); }

@@ -178,3 +178,16 @@ def test_an_error_of_another_file_keeps_its_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"), atomically(tmp_path / "out"):
         (tmp_path / "absent").read_bytes()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_flushed_is_said_with_the_files_name(old, monkeypatch):
+    def fail(descriptor, flush=os.fsync):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        write_atomically(old, b"new")
+    assert caught.value.filename == str(old)
+    assert os.listdir(old.parent) == ["file"]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.serialize.files import open_regular
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -30,8 +32,8 @@ def read_picture(
     "resize" brings the whole picture into the size. invert: whether it is dark on bright and must be turned around; None decides by its
     border. Transparent parts count as white. A photograph is turned as its camera says.
 
-    OSError if it cannot be read; ValueError, with the file's name, for what is no picture, is damaged, has more than 50 million pixels,
-    or, as a digit, shows nothing; ImportError without Pillow.
+    OSError if it cannot be read, or is a pipe or a device; ValueError, with the file's name, for what is no picture, is damaged, has more
+    than 50 million pixels, is PostScript (a program), or, as a digit, shows nothing; ImportError without Pillow.
     """
     if prepare not in PREPARATIONS:
         raise ValueError(f"prepare must be one of {', '.join(PREPARATIONS)}, got {prepare!r}")
@@ -40,19 +42,23 @@ def read_picture(
         from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise ImportError("reading pictures needs Pillow: pip install 'tinytensor[train]'") from None
-    with open(path, "rb") as file, warnings.catch_warnings():
+    with open_regular(path) as file, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             picture = Image.open(file)
             if picture.width * picture.height > _MAX_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} pixels are too many, at most {_MAX_PIXELS:,}")
+            if picture.format == "EPS":
+                raise ValueError("PostScript is a program, which is never run: make a PNG of it")
             picture = _grey(Image, _upright(Image, picture))
         except UnidentifiedImageError:
             raise ValueError(f"{name}: not a picture that Pillow knows") from None
-        except (OSError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise ValueError(f"{name}: damaged picture ({error})") from None
         except ValueError as error:  # Pillow's too, of what its readers find in headers
-            raise ValueError(f"{name}: {error}") from None
+            raise ValueError(f"{name}: {error!s:.300}") from None
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's readers know a dozen kinds for what is damaged
+            raise ValueError(f"{name}: damaged picture ({error!s:.300})") from None
     grey: NDArray[np.uint8] = np.asarray(picture, np.uint8)
     if invert is None:
         border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ _SNIFFED = 50  # rows looked at to tell the delimiter
 _CELLS = 1 << 20  # fields turned into columns at a time: what bounds the texts held besides the columns
 _LONGEST = 1 << 26  # characters of a line: a file without line ends, or a bomb of zeros, must not fill the memory
 _MOST_COLUMNS = 100_000
+_ALWAYS, _RATIO = 64 << 20, 100  # bytes unpacked that raise no question, and beyond them for each byte of a packed file
 
 
 class Table:
@@ -106,8 +107,8 @@ def read_csv(
     written with a decimal point.
 
     Raises FileNotFoundError or another OSError if the file cannot be opened, and ValueError, which names the file and the line,
-    for rows of different lengths, names that come twice, unclosed quotes, bytes that are not UTF-8, damaged gzip data, and files
-    without any row.
+    for rows of different lengths, names that come twice, unclosed quotes, bytes that are not UTF-8, damaged gzip data, gzip that
+    unpacks to more than 100 times its size and 64 MiB, and files without any row.
     """
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise ValueError(
@@ -145,7 +146,18 @@ def _opener(path: Path) -> Callable[[], io.TextIOBase]:
         return lambda: open(path, encoding="utf-8-sig", newline="")
     import gzip
 
-    return lambda: gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    most = _ALWAYS + _RATIO * path.stat().st_size
+
+    class Unpacked(gzip.GzipFile):
+        """The bytes of the file. ValueError where there are far too many."""
+
+        def read1(self, size: int | None = -1) -> bytes:
+            found = super().read1(-1 if size is None else size)
+            if self.tell() > most:
+                raise ValueError(f"it unpacks to more than {_RATIO} times its size: unpack it first, if you trust it")
+            return found
+
+    return lambda: io.TextIOWrapper(cast("IO[bytes]", Unpacked(path)), encoding="utf-8-sig", newline="")
 
 
 def _not_utf8(path: Path) -> int:
@@ -156,7 +168,7 @@ def _not_utf8(path: Path) -> int:
         packed = raw.read(2) == b"\x1f\x8b"
     with gzip.open(path) if packed else open(path, "rb") as file:
         number = 0
-        for line in file:
+        for line in iter(lambda: file.readline(_LONGEST), b""):
             number += 1
             try:
                 line.decode()

@@ -109,7 +109,8 @@ class Optimizer:
 
         `closure`, if given, is called first, with gradients enabled, to compute the loss anew; its result is
         returned. Raises TypeError or ValueError, naming the parameter, when one of them or its state cannot be
-        worked on, and then no parameter and no state of any group has changed.
+        worked on, MemoryError where there is none for it, and then no parameter and no state of any group has
+        changed.
         """
         loss = None
         if closure is not None:

@@ -69,7 +69,8 @@ def save(
 
         arrays, skeleton = structure.take_apart(obj)
         text[_STRUCTURE] = json.dumps(skeleton, allow_nan=False, separators=(",", ":"))
-    write_atomically(path, safetensors.packed(arrays, text))
+    with atomically(path) as file:
+        safetensors.write(file, arrays, text)
 
 
 def load(path: str | os.PathLike[str], map_location: Any = None, *, weights_only: bool = True) -> Any:

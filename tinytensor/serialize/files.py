@@ -45,7 +45,10 @@ def atomically(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
             raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
         raise
-    sync_folder(folder)
+    try:
+        sync_folder(folder)
+    except OSError as error:  # the new file is in its place, but could be gone after a crash
+        raise OSError(error.errno, os.strerror(error.errno or errno.EIO), os.fspath(path)) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
-"""Safetensors files, by the `safetensors` package, and arrays of the dtypes that NumPy or tinytensor has not.
+"""Safetensors files, and arrays of the dtypes that NumPy or tinytensor has not.
 
-The package holds every field of a file's header against its size. What it gives is bytes; widening them is done here.
+The `safetensors` package reads them: it holds every field of a file's header against its size. What it gives is bytes; widening
+them is done here, and so is writing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Stored", "code_of", "packed", "read", "read_metadata"]
+__all__ = ["Stored", "code_of", "read", "read_metadata", "write"]
 
 _MAX_HEADER = 100_000_000  # bytes, as in the package
 # The file's name of a dtype: that of the array that holds its bytes.
@@ -37,6 +38,8 @@ _STORED = {
     "I64": "<i8",
     "U64": "<u8",
 }
+# how arrays follow one another in a file, the last first: the package's order, which keeps each aligned
+_ORDER = ("BOOL", "U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
 _FOREIGN = {"F8_E5M2", "F8_E4M3", "BF16"}  # NumPy has none of these
 _CODES = {
     "bool": "BOOL",
@@ -99,22 +102,37 @@ def code_of(dtype: np.dtype[Any]) -> str | None:
     return _CODES.get(dtype.name)
 
 
-def packed(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
-    """The content of a file of named arrays, of dtypes that `code_of` knows, and text.
+def write(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
+    """Write a file of named arrays, of dtypes that `code_of` knows, and text: the package's own bytes, one array at a time.
 
-    ValueError for names or text that no file can hold, ImportError without the package.
+    Not by the package, which holds all of it twice more in memory and ends the process where it gets none. ValueError for names
+    or text that no file can hold, ImportError without the package, as nothing could read the file.
     """
-    library = _library()
+    import json
+
+    _library()
     if "__metadata__" in arrays:
         raise ValueError("save: '__metadata__' is no name for a tensor: in the file it means the text beside them")
-    contiguous = {name: np.asarray(a, a.dtype.newbyteorder("<"), order="C") for name, a in arrays.items()}
+    codes = {name: _CODES[a.dtype.name] for name, a in arrays.items()}
+    order = sorted(arrays, key=lambda name: (-_ORDER.index(codes[name]), name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name in order:
+        begin, end = end, end + arrays[name].nbytes
+        header[name] = {"dtype": codes[name], "shape": arrays[name].shape, "data_offsets": [begin, end]}
     try:
-        content: bytes = library.numpy.save(contiguous, dict(metadata) or None)
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"save: a name, or text of the metadata, cannot be written ({error})") from None
-    except library.SafetensorError as error:
-        raise ValueError(f"save: names and text that no file can hold ({error})") from None
-    return content
+    text += b" " * (-len(text) % 8)
+    if len(text) > _MAX_HEADER:
+        raise ValueError(
+            f"save: names and text that no file can hold (header too large: {len(text)} bytes, at most {_MAX_HEADER})"
+        )
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        a = arrays[name]
+        file.write(np.asarray(a, a.dtype.newbyteorder("<"), order="C").reshape(-1).view(np.uint8).data)
 
 
 def read(file: IO[bytes]) -> tuple[dict[str, Stored], dict[str, str]]:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tinytensor import nn
 from tinytensor.serialize import write_atomically
+from tinytensor.serialize.files import open_regular
 
 __all__ = ["ACTIVATIONS", "DTYPES", "NORMS", "OPTIMIZERS", "SCHEDULES", "SOURCES", "DataConfig", "Option", "TrainConfig", "options", "read_toml", "write_toml"]  # fmt: skip
 
@@ -225,6 +225,7 @@ def _check(config: Any) -> None:
 
 _TYPE_NAMES = {"int": "whole number", "float": "number", "str": "text"}
 Config = TypeVar("Config", TrainConfig, DataConfig)
+_MOST_TOML = 1_000_000  # bytes
 _SECTIONS: dict[str, type[Any]] = {"data": DataConfig, "train": TrainConfig}
 
 
@@ -251,26 +252,30 @@ def _toml(value: Any) -> str:
 def read_toml(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     """The sections "data" and "train" of a configuration file, entries by name, each checked alone.
 
-    OSError if it cannot be read; ValueError, with the file's name, for what is no TOML, an unknown section or entry (with the one that
+    OSError if it cannot be read, or is a pipe or a device; ValueError, with the file's name, for what is no TOML, has more than a million bytes, an unknown section or entry (with the one that
     was meant, if there is one near), or a value that cannot be."""
     name = os.fspath(path)
     parse, broken = _toml_reader()
+    with open_regular(path) as file:
+        text = file.read(_MOST_TOML + 1)
+    if len(text) > _MOST_TOML:
+        raise ValueError(f"{name}: more than {_MOST_TOML:,} bytes are no file of options")
     try:
-        sections = parse(Path(path).read_text(encoding="utf-8"))
-    except (broken, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{name}: not a TOML file ({error})") from None
+        sections = parse(text.decode())
+    except (broken, ValueError, RecursionError) as error:  # ValueError: of a number of too many digits
+        raise ValueError(f"{name}: not a TOML file ({error!s:.300})") from None
     found: dict[str, dict[str, Any]] = {"data": {}, "train": {}}
     for title, entries in sections.items():
         if title == "environment":
             continue
         if title not in found or not isinstance(entries, dict):
-            raise ValueError(f"{name}: unknown entry {title!r}: expected the sections [data] and [train]")
+            raise ValueError(f"{name}: unknown entry {title[:100]!r}: expected the sections [data] and [train]")
         known = options(_SECTIONS[title])
         for key in entries:
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
+                near = difflib.get_close_matches(key[:100], known, 1)
                 raise ValueError(
-                    f"{name}: [{title}] has no option {key!r}{f': did you mean {near[0]!r}?' if near else ''}"
+                    f"{name}: [{title}] has no option {key[:100]!r}{f': did you mean {near[0]!r}?' if near else ''}"
                 )
         found[title] = dict(entries)
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from tinytensor.serialize import write_atomically
+from tinytensor.serialize.files import open_regular
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -80,23 +81,24 @@ class History:
 
     @classmethod
     def load_csv(cls, path: str | os.PathLike[str]) -> History:
-        """Read what `save_csv` wrote. ValueError, naming the line, for what is no number or a row of another length; OSError."""
+        """Read what `save_csv` wrote. ValueError, naming the line, for what is no number or a row of another length; OSError, also
+        for a pipe or a device."""
         import csv
 
-        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        name, rows = os.fspath(path), []
+        with open_regular(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="") as file:
             lines = csv.reader(file)
-            header = next(lines, [])
-            if "epoch" not in header:
-                raise ValueError(f"{os.fspath(path)}: not a history: line 1 names no column 'epoch'")
-            rows = []
-            for line in lines:
-                try:
-                    row = {name: _number(text) for name, text in zip(header, line, strict=True)}
+            try:
+                header = next(lines, [])
+                if "epoch" not in header:
+                    raise ValueError("not a history: line 1 names no column 'epoch'")
+                for line in lines:
+                    row = {column: _number(text) for column, text in zip(header, line, strict=True)}
                     if not isinstance(row["epoch"], int):
                         raise ValueError(f"expected a whole number for the epoch, got {row['epoch']}")
                     rows.append(row)
-                except ValueError as error:
-                    raise ValueError(f"{os.fspath(path)}: line {lines.line_num}: {error}") from None
+            except (ValueError, csv.Error) as error:  # csv.Error: of a field without end
+                raise ValueError(f"{name}: line {lines.line_num or 1}: {error!s:.300}") from None
         return cls(rows)
 
     def plot(

@@ -1,0 +1,92 @@
+"""Damaged and hostile files: tests/bad_files.py in its short form, and what it found."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinytensor.data import load_npz, read_csv
+from tinytensor.data.picture import read_picture
+from tinytensor.train.config import read_toml
+from tinytensor.train.history import History
+
+pytest.importorskip("safetensors")
+PROGRAM = Path(__file__).with_name("bad_files.py")
+
+
+@pytest.mark.parametrize("kinds", ["safetensors npz pt", "idx idx.gz csv", "picture toml checkpoint"])
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+def test_they_load_or_are_refused_by_name(kinds: str) -> None:
+    if "picture" in kinds:
+        pytest.importorskip("PIL")
+    done = subprocess.run([sys.executable, str(PROGRAM), "60", *kinds.split()], capture_output=True, text=True, timeout=600)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no findings" in done.stdout
+
+
+@pytest.mark.parametrize("read", [read_toml, read_picture, History.load_csv])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, read: object) -> None:
+    if read is read_picture:
+        pytest.importorskip("PIL")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="expected a regular file, this is a pipe") as caught:
+        read(tmp_path / "pipe")  # type: ignore[operator]
+    assert caught.value.filename == str(tmp_path / "pipe")
+
+
+def test_a_program_in_postscript_is_not_run(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    path = tmp_path / "a.eps"
+    image.fromarray(np.zeros((20, 20), np.uint8)).save(path)
+    with pytest.raises(ValueError, match=r"a.eps: PostScript is a program"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 9000])
+def test_a_number_without_end_in_options(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(f"[train]\nseed = {number}\n")
+    try:
+        read_toml(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: ")
+
+
+def test_options_of_megabytes(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(b"a = " + b"[" * 1_000_000)
+    with pytest.raises(ValueError, match=r"run.toml: more than 1,000,000 bytes"):
+        read_toml(path)
+
+
+def test_a_field_without_end_in_a_history(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,step\n1," + "1" * 200_000)
+    with pytest.raises(ValueError, match=r"history.csv: line 2: field larger than"):
+        History.load_csv(path)
+
+
+def test_a_bomb_of_gzip_is_not_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinytensor.data.table._ALWAYS", 1 << 16)
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"1,2\n" * (1 << 20), 9))
+    with pytest.raises(ValueError, match=r"a.csv.gz: it unpacks to more than 100 times its size"):
+        read_csv(path)
+
+
+def test_a_bomb_of_zip_is_no_data_set(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    np.save(made, np.zeros(80 << 20, np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, made.getvalue())
+    with pytest.raises(ValueError, match=r"a.npz: \d+ bytes that unpack to \d+"):
+        load_npz(tmp_path / "a.npz")

@@ -1,0 +1,97 @@
+"""What is left where memory, disk or descriptors end: tests/resources.py in its short form, and what it found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinytensor as tt
+from tinytensor import optim
+
+pytest.importorskip("safetensors")
+PROGRAM = Path(__file__).with_name("resources.py")
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs Linux")
+
+
+def run(part: str) -> str:
+    done = subprocess.run([sys.executable, str(PROGRAM), "--quick", part], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if "skipped" in done.stdout:
+        pytest.skip(done.stdout.strip())
+    return done.stdout
+
+
+@pytest.mark.parametrize("part", ["limit", "files", "leaks"])
+def test_nothing_is_half_done(part: str) -> None:
+    assert "no findings" in run(part)
+
+
+SHORT = """
+import ctypes, resource, sys
+import tinytensor as tt
+import safetensors
+state = {f"w{i}": tt.rand(1000, 1000) for i in range(4)}
+tt.save({"a": tt.ones(1)}, sys.argv[1])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 1000000, resource.getrlimit(resource.RLIMIT_AS)[1]))
+tt.save(state, sys.argv[1])
+"""
+
+
+def test_saving_asks_for_no_memory_of_the_size_of_what_is_saved(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", SHORT, str(tmp_path / "x")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sum(t.numel() for t in tt.load(tmp_path / "x").values()) == 4_000_000
+
+
+class NoRoom(dict):  # type: ignore[type-arg]
+    """A state that cannot grow."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        raise MemoryError
+
+
+def test_a_step_of_several_groups_is_made_whole_or_not_at_all() -> None:
+    a, b = tt.ones(3, requires_grad=True), tt.ones(3, requires_grad=True)
+    optimizer = optim.Adam([{"params": [a]}, {"params": [b]}], lr=0.1)
+    (a.sum() + b.sum()).backward()
+    whole = optimizer.state
+    optimizer.state = NoRoom()  # type: ignore[assignment]
+    with pytest.raises(MemoryError):
+        optimizer.step()
+    assert a.tolist() == b.tolist() == [1, 1, 1] and not optimizer.state
+    optimizer.state = whole
+    optimizer.step()
+    assert [state["step"] for state in optimizer.state.values()] == [1, 1]
+
+
+def test_the_second_groups_failure_takes_the_firsts_states_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OneMore(dict):  # type: ignore[type-arg]
+        def __setitem__(self, key: object, value: object) -> None:
+            if self:
+                raise MemoryError
+            super().__setitem__(key, value)
+
+    a, b = tt.ones(3, requires_grad=True), tt.ones(3, requires_grad=True)
+    optimizer = optim.Adam([{"params": [a]}, {"params": [b]}], lr=0.1)
+    (a.sum() + b.sum()).backward()
+    optimizer.state = OneMore()  # type: ignore[assignment]
+    with pytest.raises(MemoryError):
+        optimizer.step()
+    assert a.tolist() == b.tolist() == [1, 1, 1] and not optimizer.state
+
+
+def test_the_mode_comes_back_where_its_stack_cannot_shrink() -> None:
+    class Stuck(list):  # type: ignore[type-arg]
+        def pop(self, index: object = -1) -> None:
+            raise MemoryError
+
+    for switch, on in ((tt.no_grad(), tt.is_grad_enabled), (tt.enable_grad(), tt.is_grad_enabled)):
+        switch._before = Stuck()
+        with pytest.raises(MemoryError), switch:
+            pass
+        assert on()
