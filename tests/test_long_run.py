@@ -48,4 +48,6 @@ def test_an_epoch_leaves_nothing_behind(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert len(set(sizes[:, 1])) == 1  # the pool
-    assert np.polyfit(np.arange(20), sizes[:, 0], 1)[0] < 1000  # bytes an epoch: NumPy 2.4 leaks a text at each dtype.name
+    assert (
+        np.polyfit(np.arange(20), sizes[:, 0], 1)[0] < 1000
+    )  # bytes an epoch: NumPy 2.4 leaks a text at each dtype.name

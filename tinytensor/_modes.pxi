@@ -67,7 +67,7 @@ cdef class Switch:
             setattr(mode, self.which, self.to)
 
     def __exit__(self, *error):
-        setattr(mode, self.which, self.before[-1])  # first, and asks for no memory, as pop may
+        setattr(mode, self.which, self.before[len(self.before) - 1])  # first, and asks for no memory, as pop may
         self.before.pop()
 
     def __reduce__(self):
