@@ -10,6 +10,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from setuptools import Extension, setup
@@ -115,6 +116,10 @@ class Build(build_ext):
         if said is not None:
             raise PlatformError(COMPILER.format(what=f"the C compiler cannot read Python.h:\n  {said}"))
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count() or 1
+
     def build_extensions(self) -> None:
         self.check()
         super().build_extensions()
@@ -135,23 +140,24 @@ class Build(build_ext):
         werror = ["-Werror"] if os.environ.get("TINYTENSOR_BUILD_WERROR") == "1" else []
         have = [(f"TT_HAVE_{name.upper()}", "1") for name in p.isas]
         common = {"include_dirs": ["csrc"], "debug": self.debug, "depends": ext.depends}
-        objects = []
-        for name, flags in p.isas.items():
-            objects += self.compiler.compile(
-                ["csrc/kernels.c"],
-                output_dir=os.path.join(self.build_temp, name),
-                macros=[("TT_ISA", name)],
-                extra_postargs=p.common + p.kernels + flags + werror,
-                **common,
-            )
-        for source in ("parallel", "dispatch", "drivers", "random"):
-            objects += self.compiler.compile(
+
+        def compile_as(source: str, folder: str, macros: list[tuple[str, str]], options: list[str]) -> list[str]:
+            return self.compiler.compile(
                 [f"csrc/{source}.c"],
-                output_dir=self.build_temp,
-                macros=have,
-                extra_postargs=p.common + p.threads + werror,
+                output_dir=os.path.join(self.build_temp, folder),
+                macros=macros,
+                extra_postargs=p.common + options + werror,
                 **common,
             )
+
+        with ThreadPoolExecutor(self.parallel) as pool:
+            jobs = [
+                pool.submit(compile_as, "kernels", name, [("TT_ISA", name)], p.kernels + flags)
+                for name, flags in p.isas.items()
+            ]
+            for source in ("parallel", "dispatch", "drivers", "random"):
+                jobs.append(pool.submit(compile_as, source, "", have, p.threads))
+            objects = [name for job in jobs for name in job.result()]
         ext.extra_objects = objects
         ext.extra_link_args = p.link
 

@@ -67,6 +67,14 @@ def test_options_of_megabytes(tmp_path: Path) -> None:
         read_toml(path)
 
 
+def test_an_option_of_more_parts_than_any_has(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    for text in ("a" + ".a" * 5000 + " = 1", "[a" + " . a" * 70 + "]", "x = {a" + '."a"' * 70 + " = 1}"):
+        path.write_text(f"[train]\n{text}\n")
+        with pytest.raises(ValueError, match=r"run.toml: a key of more than 64 parts"):
+            read_toml(path)
+
+
 def test_a_field_without_end_in_a_history(tmp_path: Path) -> None:
     path = tmp_path / "history.csv"
     path.write_text("epoch,step\n1," + "1" * 200_000)

@@ -23,6 +23,8 @@ ARRAY = 4 * N
 
 def most_arrays(work: Callable[[], object]) -> float:
     """The most arrays of N floats that lived at once while `work` ran: what it gave back waits in the pool."""
+    if not _kernels.pool_limit():
+        pytest.skip("this build keeps no memory back")
     _kernels.pool_clear()
     work()
     return _kernels.pool_bytes() // ARRAY

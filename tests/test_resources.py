@@ -83,15 +83,3 @@ def test_the_second_groups_failure_takes_the_firsts_states_back(monkeypatch: pyt
     with pytest.raises(MemoryError):
         optimizer.step()
     assert a.tolist() == b.tolist() == [1, 1, 1] and not optimizer.state
-
-
-def test_the_mode_comes_back_where_its_stack_cannot_shrink() -> None:
-    class Stuck(list):  # type: ignore[type-arg]
-        def pop(self, index: object = -1) -> None:
-            raise MemoryError
-
-    for switch, on in ((tt.no_grad(), tt.is_grad_enabled), (tt.enable_grad(), tt.is_grad_enabled)):
-        switch._before = Stuck()
-        with pytest.raises(MemoryError), switch:
-            pass
-        assert on()

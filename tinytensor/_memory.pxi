@@ -125,6 +125,11 @@ def pool_bytes():
     return pool_cached
 
 
+def pool_limit():
+    """Bytes that may wait there: 0 in a build for AddressSanitizer or valgrind."""
+    return TT_POOL_LIMIT
+
+
 def pool_clear():
     """Give the waiting blocks back to the system."""
     global pool_cached

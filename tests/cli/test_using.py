@@ -310,7 +310,7 @@ def test_plot_tells_runs_of_one_name_apart(capsys, kinds, digits, tmp_path, monk
 def test_plot_of_what_is_no_history(capsys, tmp_path):
     assert "No such file" in fails(capsys, "plot", tmp_path)
     (tmp_path / "history.csv").write_text("a,b\n1,2\n")
-    assert "history.csv: not a history" in fails(capsys, "plot", tmp_path)
+    assert "history.csv: line 1: not a history" in fails(capsys, "plot", tmp_path)
     (tmp_path / "history.csv").write_text("epoch,train_loss\n1,x\n")
     assert "history.csv: line 2" in fails(capsys, "plot", tmp_path)
     (tmp_path / "history.csv").write_text("epoch,train_loss\n")

@@ -6,6 +6,7 @@ import difflib
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from importlib import import_module
@@ -226,6 +227,7 @@ def _check(config: Any) -> None:
 _TYPE_NAMES = {"int": "whole number", "float": "number", "str": "text"}
 Config = TypeVar("Config", TrainConfig, DataConfig)
 _MOST_TOML = 1_000_000  # bytes
+_DEEP = re.compile(rb"(?:\.[^.,=\n]*){64}")  # a.a.a...: tomllib takes memory by the square of its parts
 _SECTIONS: dict[str, type[Any]] = {"data": DataConfig, "train": TrainConfig}
 
 
@@ -252,14 +254,17 @@ def _toml(value: Any) -> str:
 def read_toml(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     """The sections "data" and "train" of a configuration file, entries by name, each checked alone.
 
-    OSError if it cannot be read, or is a pipe or a device; ValueError, with the file's name, for what is no TOML, has more than a million bytes, an unknown section or entry (with the one that
-    was meant, if there is one near), or a value that cannot be."""
+    OSError if it cannot be read, or is a pipe or a device; ValueError, with the file's name, for what is no TOML, has more than a
+    million bytes, a key of more than 64 parts, an unknown section or entry (with the one that was meant, if there is one near), or
+    a value that cannot be."""
     name = os.fspath(path)
     parse, broken = _toml_reader()
     with open_regular(path) as file:
         text = file.read(_MOST_TOML + 1)
     if len(text) > _MOST_TOML:
         raise ValueError(f"{name}: more than {_MOST_TOML:,} bytes are no file of options")
+    if _DEEP.search(text):
+        raise ValueError(f"{name}: a key of more than 64 parts is no option")
     try:
         sections = parse(text.decode())
     except (broken, ValueError, RecursionError) as error:  # ValueError: of a number of too many digits
