@@ -59,7 +59,7 @@ PROBES = {
     "Making tensors": """
 tt.tensor([[1, 2], [3]]); tt.tensor("abc"); tt.tensor([1j]); tt.tensor([1], requires_grad=True); tt.from_numpy([1.0]); tt.from_numpy(np.zeros(2, "int16")); tt.zeros(-1); tt.full((2,), "a"); tt.arange(0, 5, 0)
 tt.linspace(0, 1, -1); tt.eye(-1); tt.frombuffer(b"123", dtype=tt.float32); tt.frombuffer(3, dtype=tt.uint8); tt.from_dlpack(3); tt.from_dlpack(Elsewhere()); tt.set_default_dtype("int64"); tt.device("cuda"); tt.broadcast_shapes((2,), (3,))
-tt.bernoulli(o(2) * 2); tt.multinomial(o(3), 4); tt.multinomial(ids(1, 2), 1); tt.normal(0.0, -o(2)); tt.normal(0.0, -1.0, (2,)); tt.randint(5, 2, (3,)); tt.set_num_threads(0); tt.threads(0); tt.set_flush_denormal(1); tt.name(3, "x"); tt.name(o(1), "a\\nb"); tt.custom_vjp(3)
+tt.bernoulli(o(2) * 2); tt.multinomial(o(3), 4); tt.multinomial(ids(1, 2), 1); tt.normal(0.0, -o(2)); tt.normal(0.0, -1.0, (2,)); tt.randint(5, 2, (3,)); tt.randperm(2.5); tt.randperm(-1); tt.set_num_threads(0); tt.threads(0); tt.set_flush_denormal(1); tt.name(3, "x"); tt.name(o(1), "a\\nb"); tt.custom_vjp(3)
 tt.load("nowhere"); tt.load("damaged"); tt.save({"a": object()}, "a"); tt.save(itself, "a"); tt.save(o(1), "/nowhere/a"); tt.save({1: o(1)}, "a.npz")
 """,
     "Arithmetic": """

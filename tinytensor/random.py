@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,9 +41,9 @@ class Generator:
         self.seed, self.offset = int(state["seed"]) % 2**64, int(state["offset"]) % 2**64
 
     def take(self, counters: int) -> tuple[int, int]:
-        """Key and first counter of the next `counters` counters."""
+        """Key and first counter of the next `counters` counters. TypeError, and nothing is taken, where that is no whole number."""
         at = self.offset
-        self.offset = (at + counters) % 2**64
+        self.offset = (at + index(counters)) % 2**64
         return self.seed, at
 
     def __repr__(self) -> str:
@@ -160,9 +161,13 @@ def randint(
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
-    """A permutation of 0 ... n - 1 (Fisher and Yates): int64."""
+    """A permutation of 0 ... n - 1 (Fisher and Yates): int64. TypeError where n is no whole number, ValueError below 0."""
     if device is not None:
         check_device(device)
+    try:
+        n = index(n)
+    except TypeError:
+        raise TypeError(f"randperm: expected a whole number n, got {n!r}") from None
     if n < 0:
         raise ValueError(f"randperm: expected n >= 0, got {n}")
     key, at = (generator or default_generator).take(-(-n // 2))

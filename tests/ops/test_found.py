@@ -127,3 +127,48 @@ def test_a_size_beyond_64_bits_cannot_be_allocated() -> None:
     for call in (lambda: tt.zeros(2**63), lambda: tt.empty(0, 2**70), lambda: tt.ones(3).repeat(2**70), lambda: F.adaptive_avg_pool1d(tt.ones(1, 1, 4), 2**40)):  # fmt: skip
         with pytest.raises(MemoryError):
             call()
+
+
+@pytest.mark.parametrize("far", [2**31, 2**62, 2**63 - 1, -(2**63), 2**100, -(2**100)])
+@pytest.mark.parametrize("call", [tt.diagonal, tt.diag])
+def test_a_diagonal_far_outside_is_empty(call: Any, far: int) -> None:
+    """NumPy's arithmetic wrapped around, and its view showed memory of others."""
+    x = tt.ones(9, 4, requires_grad=True)
+    out = call(x, far)
+    assert out.shape == (0,)
+    out.sum().backward()
+    assert x.grad is not None and not x.grad.numpy().any()
+    with pytest.raises(TypeError, match="whole number"):
+        call(x, 1.5)
+
+
+@pytest.mark.parametrize("n", [float("nan"), 10.0, 2.5, "3", None])
+def test_a_permutation_of_no_whole_number_takes_nothing_from_the_generator(n: Any) -> None:
+    g = tt.Generator(3)
+    before = g.get_state()
+    with pytest.raises(TypeError, match="randperm: expected a whole number"):
+        tt.randperm(n, generator=g)
+    with pytest.raises(TypeError):
+        g.take(n)
+    assert g.get_state() == before
+
+
+def test_the_gradient_of_an_assignment_goes_to_what_stayed() -> None:
+    v = tt.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    x = tt.zeros(4, requires_grad=True) * 1.0
+    x[tt.tensor([1, 2, 1])] = v
+    (x * tt.tensor([1.0, 10.0, 100.0, 1000.0])).sum().backward()
+    assert x.tolist() == [0, 3, 2, 0]
+    assert v.grad is not None and v.grad.tolist() == [0, 100, 10]
+    one = tt.tensor(5.0, requires_grad=True)
+    y = tt.zeros(3, 2, requires_grad=True) * 1.0
+    y[tt.tensor([0, 0]), :] = one
+    y.sum().backward()
+    assert one.grad is not None and one.grad.item() == 2
+
+
+@pytest.mark.parametrize("mode", ["reflect", "circular", "replicate"])
+def test_an_empty_dimension_without_a_border_is_no_obstacle(mode: str) -> None:
+    assert tt.pad(tt.zeros(0, 3), (1, 1, 0, 0), mode).shape == (0, 5)
+    with pytest.raises(ValueError, match="at most 0"):
+        tt.pad(tt.zeros(0, 3), (1, 1, 1, 0), mode)

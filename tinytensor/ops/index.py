@@ -85,7 +85,8 @@ def _(u: Any, index: Any) -> Any:
 
 @op
 def index_put(x: Array, value: Array, index: Any) -> Any:
-    """A copy of x with x[index] = value. Gradient: g with zeros at index to x, g[index] to value."""
+    """A copy of x with x[index] = value; of several for one place the last stays. Gradient: g with zeros at index to x, g[index] to
+    what stayed of value."""
     out = _kernels.empty(x.shape, x.dtype)
     np.copyto(out, x)
     _assign(out, index, value)
@@ -94,7 +95,23 @@ def index_put(x: Array, value: Array, index: Any) -> Any:
 
 @index_put.rule
 def _(g: Any, index: Any, needs: Any) -> Any:
-    return index_put(g, 0.0, index) if needs[0] else None, getitem(g, index) if needs[1] else None
+    dx = index_put(g, 0.0, index) if needs[0] else None
+    if not needs[1]:
+        return dx, None
+    up, gone = getitem(g, index), _overwritten(g.shape, index)
+    return dx, up if gone is None else where(gone, 0.0, up)
+
+
+def _overwritten(shape: tuple[int, ...], index: Any) -> Any:
+    """Which values an assignment at index writes over again, as a place is named twice; None where none is."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if not any(isinstance(i, np.ndarray) and i.dtype.kind != "b" for i in parts):
+        return None
+    writer = np.empty(shape, np.int64)
+    number = np.arange(writer[index].size, dtype=np.int64).reshape(writer[index].shape)
+    writer[index] = number
+    gone = writer[index] != number
+    return gone if gone.any() else None
 
 
 def _assign(out: Any, index: Any, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -174,7 +175,7 @@ def _border(mode: str, n: int, before: int, after: int) -> Any:
     i = np.arange(-before, n + after, dtype=np.int64)
     longest = max(before, after)
     limit = {"reflect": n - 1, "circular": n, "replicate": longest if n else 0}[mode]
-    if longest > limit:
+    if longest > max(limit, 0):
         raise ValueError(f"pad: mode {mode} can pad a dimension of size {n} by at most {max(limit, 0)}, got {longest}")
     if mode == "replicate":
         return i.clip(0, n - 1)
@@ -350,7 +351,15 @@ def diagonal(x: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
             f"diagonal: expected at least 2 dimensions, got shape {tuple(x.shape)}; diag makes one of a vector"
         )
     a, b = _dims("diagonal", x.ndim, (dim1, dim2))
-    return _diagonal(x, offset, a, b)
+    return _diagonal(x, _within("diagonal", offset, x.shape[a], x.shape[b]), a, b)
+
+
+def _within(name: str, offset: Any, rows: int, columns: int) -> int:
+    """An offset no farther out than the first empty diagonal: NumPy's own arithmetic wraps around far out."""
+    try:
+        return max(-rows, min(operator.index(offset), columns))
+    except TypeError:
+        raise TypeError(f"{name}: expected a whole number as offset, got {offset!r:.100}") from None
 
 
 def diag_embed(x: Array, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -371,7 +380,7 @@ def diag(x: Array, diagonal: int = 0) -> Tensor:
         return diag_embed(x, diagonal)
     if x.ndim != 2:
         raise ValueError(f"diag: expected a vector or a matrix, got shape {tuple(x.shape)}; use diagonal or diag_embed")
-    return clone(_diagonal(x, diagonal, 0, 1))
+    return clone(_diagonal(x, _within("diag", diagonal, *x.shape), 0, 1))
 
 
 def trace(x: Array) -> Tensor:
