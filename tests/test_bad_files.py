@@ -88,10 +88,21 @@ def test_options_of_megabytes(tmp_path: Path) -> None:
 
 def test_an_option_of_more_parts_than_any_has(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    for text in ("a" + ".a" * 5000 + " = 1", "[a" + " . a" * 70 + "]", "x = {a" + '."a"' * 70 + " = 1}"):
+    for text in (
+        "a" + ".a" * 5000 + " = 1",
+        "[a" + " . a" * 70 + "]",
+        "x = {a" + '."a"' * 70 + " = 1}",
+        "a" + '.","' * 70 + " = 1",
+    ):
         path.write_text(f"[train]\n{text}\n")
         with pytest.raises(ValueError, match=r"run.toml: a key of more than 64 parts"):
             read_toml(path)
+
+
+def test_points_that_are_in_no_key_of_an_option(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("# " + "." * 80 + f"\n[train]\nlr = 0.1 # {'and so on. ' * 70}\n")
+    assert read_toml(path)["train"] == {"lr": 0.1}
 
 
 def test_a_field_without_end_in_a_history(tmp_path: Path) -> None:
