@@ -42,12 +42,31 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, read: object) -> N
     assert caught.value.filename == str(tmp_path / "pipe")
 
 
-def test_a_program_in_postscript_is_not_run(tmp_path: Path) -> None:
+def test_a_program_in_postscript_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither alone nor inside of a picture of the press, whatever stands for Ghostscript."""
     image = pytest.importorskip("PIL.Image")
-    path = tmp_path / "a.eps"
-    image.fromarray(np.zeros((20, 20), np.uint8)).save(path)
-    with pytest.raises(ValueError, match=r"a.eps: PostScript is a program"):
-        read_picture(path)
+    image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "a.eps")
+
+    def field(number: int, body: bytes) -> bytes:
+        return bytes([0x1C, 8 if number == 10 else 3, number]) + len(body).to_bytes(2, "big") + body
+
+    size = field(20, b"\0\x14") + field(30, b"\0\x14")
+    press = (
+        field(60, b"\1\0")
+        + size
+        + field(120, b"\5")
+        + field(10, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n")
+    )
+    (tmp_path / "a.iim").write_bytes(press + bytes(8))
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # it is looked for once
+    for name in ("a.eps", "a.iim"):
+        with pytest.raises(ValueError, match=rf"{name}: (EPS|IPTC): PostScript is a program"):
+            read_picture(tmp_path / name)
+        assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 9000])
@@ -69,10 +88,21 @@ def test_options_of_megabytes(tmp_path: Path) -> None:
 
 def test_an_option_of_more_parts_than_any_has(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    for text in ("a" + ".a" * 5000 + " = 1", "[a" + " . a" * 70 + "]", "x = {a" + '."a"' * 70 + " = 1}"):
+    for text in (
+        "a" + ".a" * 5000 + " = 1",
+        "[a" + " . a" * 70 + "]",
+        "x = {a" + '."a"' * 70 + " = 1}",
+        "a" + '.","' * 70 + " = 1",
+    ):
         path.write_text(f"[train]\n{text}\n")
         with pytest.raises(ValueError, match=r"run.toml: a key of more than 64 parts"):
             read_toml(path)
+
+
+def test_points_that_are_in_no_key_of_an_option(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("# " + "." * 80 + f"\n[train]\nlr = 0.1 # {'and so on. ' * 70}\n")
+    assert read_toml(path)["train"] == {"lr": 0.1}
 
 
 def test_a_field_without_end_in_a_history(tmp_path: Path) -> None:

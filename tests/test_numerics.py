@@ -128,6 +128,15 @@ def test_running_statistics_of_data_around_1e8() -> None:
     np.testing.assert_allclose(v.numpy(), d.var(ddof=1), rtol=3e-6)
 
 
+def test_a_row_far_from_zero_changes_no_bit_of_the_variance_of_others() -> None:
+    near = tt.randn(7, 40).requires_grad_()
+    rows = tt.cat([near, tt.tensor(far(40, "float32", 20)[0]).reshape(1, 40)])
+    alone, together = tt.var(near, 1), tt.var(rows, 1)[:7]
+    assert together.detach().numpy().tobytes() == alone.detach().numpy().tobytes()
+    found = [tt.autograd.grad(y.sum(), near)[0].numpy().tobytes() for y in (alone, together)]
+    assert found[0] == found[1]
+
+
 def test_a_group_far_from_zero_changes_no_bit_of_its_neighbours() -> None:
     near = tt.randn(7, 40)
     alone = F.layer_norm(near, 40).numpy()
@@ -147,8 +156,12 @@ ROWS: dict[str, tuple[list[float], list[float], list[float], float]] = {
     "all but one masked": ([-INF, -INF, -1e30], [0, 0, 1], [-INF, -INF, 0], -1e30),
     "all masked": ([-INF] * 3, [NAN] * 3, [NAN] * 3, -INF),
     "positive infinity": ([INF, 0, -INF], [NAN] * 3, [NAN] * 3, INF),
+    "two infinities": ([INF, 0, INF], [NAN] * 3, [NAN] * 3, INF),
+    "NaN beside infinity": ([NAN, INF, 1], [NAN] * 3, [NAN] * 3, NAN),
     "NaN": ([NAN, 0, 1], [NAN] * 3, [NAN] * 3, NAN),
 }  # fmt: skip
+# logsumexp's gradient where it is not softmax
+ENDS = {"all masked": [0.0, 0.0, 0.0], "positive infinity": [1.0, 0.0, 0.0], "two infinities": [0.5, 0.0, 0.5]}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -161,7 +174,7 @@ def test_softmax_of_large_and_infinite_logits(name: str, dtype: str) -> None:
     for function, want, slope in (
         (tt.softmax, p, np.array(p) * (up - np.dot(up, p))),
         (tt.log_softmax, logs, up - np.array(p) * up.sum()),
-        (tt.logsumexp, whole, np.zeros(3) if name == "all masked" else np.array(p)),
+        (tt.logsumexp, whole, np.array(ENDS.get(name, p))),
     ):
         rows = tt.tensor([usual, x, usual], dtype=dtype, requires_grad=True)
         alone = tt.tensor([usual], dtype=dtype, requires_grad=True)
@@ -171,8 +184,7 @@ def test_softmax_of_large_and_infinite_logits(name: str, dtype: str) -> None:
         y.backward(g.to(y.dtype))
         z.backward(g[:1].to(y.dtype))
         got = rows.grad.numpy()
-        if not (function is tt.logsumexp and name == "positive infinity"):
-            np.testing.assert_allclose(got[1], slope, rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(got[1], slope, rtol=rtol, atol=rtol)
         for i in (0, 2):
             assert y[i].detach().numpy().tobytes() == z[0].detach().numpy().tobytes()
             assert got[i].tobytes() == alone.grad.numpy()[0].tobytes()

@@ -172,3 +172,11 @@ def test_an_empty_dimension_without_a_border_is_no_obstacle(mode: str) -> None:
     assert tt.pad(tt.zeros(0, 3), (1, 1, 0, 0), mode).shape == (0, 5)
     with pytest.raises(ValueError, match="at most 0"):
         tt.pad(tt.zeros(0, 3), (1, 1, 1, 0), mode)
+
+
+def test_an_angle_beside_nan_has_no_gradient_that_hides_it() -> None:
+    for values in ((math.nan, math.inf), (math.inf, math.nan), (math.nan, 1.0)):
+        y, x = (tt.tensor(v, requires_grad=True) for v in values)
+        tt.atan2(y, x).backward()
+        assert math.isnan(y.grad.item()), values
+        assert math.isnan(x.grad.item()), values

@@ -1,5 +1,6 @@
 """The safetensors format: every dtype, and headers that lie."""
 
+import io
 import json
 import struct
 import tracemalloc
@@ -9,6 +10,7 @@ import pytest
 
 import tinytensor as tt
 from tinytensor.serialize import load_metadata
+from tinytensor.serialize.safetensors import write
 
 library = pytest.importorskip("safetensors.numpy")
 
@@ -234,3 +236,25 @@ def test_names_that_no_file_can_hold(tmp_path, state, metadata, message):
     with pytest.raises(ValueError, match=message):
         tt.save(state, tmp_path / "file", metadata)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("metadata", [{}, {"a \u2028\x1f": '"\\\n'}])
+def test_the_bytes_are_the_packages(metadata):
+    """Every dtype, no elements, no dimensions, other strides and byte orders, names that sort and escape oddly."""
+    arrays = [
+        np.array(5),
+        np.ones((0, 3)),
+        np.arange(6).reshape(2, 3).T,
+        np.arange(9)[::-2],
+        np.zeros((1, 0)),
+        np.ones(1),
+    ]
+    names = ("", "Z", "a", "\u00e9", "\U0001f600", "\uffff", '"\\\x7f\t')
+    codes = ("?", "u1", "i1", "i2", "u2", "f2", ">i4", "u4", ">f4", "f8", "i8", ">u8")
+    made = {
+        f"{n}{c}": a.astype(c) for i, n in enumerate(names) for c, a in zip(codes, [*arrays[i % 6 :], *arrays, *arrays])
+    }
+    file = io.BytesIO()
+    write(file, made, metadata)
+    native = {name: a.astype(a.dtype.newbyteorder("="), order="C") for name, a in made.items()}
+    assert file.getvalue() == library.save(native, metadata or None)

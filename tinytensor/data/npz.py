@@ -52,7 +52,9 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> tuple[
                 raise ValueError(f"expected the arrays {x} and {y}, or {', '.join(_PARTS)}; it holds {has}")
             size, unpacked = os.fstat(raw.fileno()).st_size, sum(known[part].file_size for part in wanted)
             if unpacked > _ALWAYS + _RATIO * size:
-                raise ValueError(f"{size} bytes that unpack to {unpacked}: np.load reads it, if you trust it")
+                raise ValueError(
+                    f"{size} bytes that unpack to {unpacked}: np.load reads it, if you trust it, and np.savez writes it unpacked"
+                )
             arrays = [_read(archive, known[part], part) for part in wanted]
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{name}: not a whole .npz file ({error})") from None

@@ -33,7 +33,7 @@ def read_picture(
     border. Transparent parts count as white. A photograph is turned as its camera says.
 
     OSError if it cannot be read, or is a pipe or a device; ValueError, with the file's name, for what is no picture, is damaged, has more
-    than 50 million pixels, is PostScript (a program), or, as a digit, shows nothing; ImportError without Pillow.
+    than 50 million pixels, is PostScript (a program) or IPTC, which may hold some, or, as a digit, shows nothing; ImportError without Pillow.
     """
     if prepare not in PREPARATIONS:
         raise ValueError(f"prepare must be one of {', '.join(PREPARATIONS)}, got {prepare!r}")
@@ -48,8 +48,8 @@ def read_picture(
             picture = Image.open(file)
             if picture.width * picture.height > _MAX_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} pixels are too many, at most {_MAX_PIXELS:,}")
-            if picture.format == "EPS":
-                raise ValueError("PostScript is a program, which is never run: make a PNG of it")
+            if picture.format in ("EPS", "IPTC"):  # the second may hold the first
+                raise ValueError(f"{picture.format}: PostScript is a program, which is never run: make a PNG of it")
             picture = _grey(Image, _upright(Image, picture))
         except UnidentifiedImageError:
             raise ValueError(f"{name}: not a picture that Pillow knows") from None

@@ -19,8 +19,10 @@ from .pointwise import (
     clamp,
     clamp_grad,
     div,
+    eq,
     exp,
     expm1,
+    isinf,
     log,
     maximum,
     minimum,
@@ -595,14 +597,17 @@ def _logsumexp(x: Array) -> Any:
 def _(g: Any, x: Any, out: Any) -> Any:
     shape = (*out.shape, 1)
     p = _softmax(x, -1)  # e^(x - out) would have the rounding of out: at 1e30, 1 for each of equals
-    nothing = reshape(out, shape) == -math.inf
-    if (nothing._data if isinstance(nothing, Tensor) else nothing).any():
-        p = where(nothing, 0.0, _softmax(where(nothing, 0.0, x), -1))
+    whole = reshape(out, shape)
+    infinite = isinf(whole)
+    if (infinite._data if isinstance(infinite, Tensor) else infinite).any():
+        shares = _softmax(where(infinite, where(eq(x, whole), 0.0, -math.inf), x), -1)
+        p = where(eq(whole, -math.inf), 0.0, shares)
     return mul(reshape(g, shape), p)
 
 
 def logsumexp(x: Array, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """log(sum(e^x)) over dim (an int, several, or all), shifted by the maximum; -inf for rows of -inf. Gradient: g softmax(x)."""
+    """log(sum(e^x)) over dim (an int, several, or all), shifted by the maximum; -inf for rows of -inf. Gradient: g softmax(x); of a row
+    of -inf 0, of one with inf shared by those."""
     shape = x.shape
     dims = normalized_dims("logsumexp", len(shape), dim)
     kept = [d for d in range(len(shape)) if d not in dims]

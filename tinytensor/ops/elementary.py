@@ -249,7 +249,8 @@ def hypot(x: Array, y: Array) -> Any:
     x, y = abs(x), abs(y)
     most = maximum(x, y)
     ratio = div(minimum(x, y), where(logical_and(gt(most, 0.0), lt(most, math.inf)), most, 1.0))
-    return where(logical_or(isinf(x), isinf(y)), math.inf, mul(most, sqrt(add(square(ratio), 1.0))))
+    out = mul(most, sqrt(add(square(ratio), 1.0)))
+    return where(logical_or(isinf(x), isinf(y)), math.inf, out) if np.isnan(out).any() else out
 
 
 @hypot.rule
@@ -277,9 +278,9 @@ def atan2(y: Array, x: Array) -> Any:
 
 @atan2.rule
 def _(g: Any, y: Any, x: Any, needs: Any) -> Any:
-    h = hypot(x, y)
-    zero = logical_or(eq(h, 0.0), isinf(h))
-    length = where(zero, 1.0, h)
+    most = maximum(abs(x), abs(y))  # NaN beside infinity, too
+    zero = logical_or(eq(most, 0.0), isinf(most))
+    length = where(zero, 1.0, hypot(x, y))
     dy = grad_mul(g, where(zero, 0.0, div(div(x, length), length))) if needs[0] else None
     return dy, neg(grad_mul(g, where(zero, 0.0, div(div(y, length), length)))) if needs[1] else None
 
@@ -599,6 +600,8 @@ def baddbmm(x: Array, batch1: Array, batch2: Array, *, beta: float = 1, alpha: f
 
 def _in_one_dtype(x: Any, a: Any, b: Any) -> tuple[Any, Any]:
     """a and b in the dtype of the result: a product in float32 might overflow before it is added to a double."""
+    if getattr(x, "dtype", None) is getattr(a, "dtype", None) is getattr(b, "dtype", None):
+        return a, b
     dtype = result_type(*(v._data if isinstance(v, Tensor) else v for v in (x, a, b)))
     return tuple(v if isinstance(v, (int, float)) or v.dtype == dtype else cast(v, dtype) for v in (a, b))  # type: ignore[return-value]
 

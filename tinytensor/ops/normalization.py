@@ -12,8 +12,8 @@ from ..op import Array, op
 from ..tensor import Tensor
 from .activation import float_data
 from .inplace import copy_
-from .pointwise import abs, add, clamp, div, grad_mul, gt, mul, rsqrt, sqrt, square, sub, where
-from .reduction import mean, norm, sum
+from .pointwise import add, clamp, div, grad_mul, mul, rsqrt, square, sub
+from .reduction import lost_of_mean, mean, norm, sum
 from .shape import broadcast_to, one_dim, reshape
 
 
@@ -51,26 +51,23 @@ def _(g: Any, x: Any, weight: Any, center: Any, rest: Any, scale: Any, dims: Any
     if needs[0]:
         up = g if weight is None else mul(g, weight)
         along = grad_mul(mean(grad_mul(up, unit), dims, keepdim=True), unit)
-        rest = sub(up, along) if center is None else sub(sub(up, mean(up, dims, keepdim=True)), along)
-        dx = grad_mul(rest, scale)
+        level = up if center is None else sub(up, mean(up, dims, keepdim=True))
+        dx = grad_mul(sub(level, along), scale)
     return dx, grad_mul(g, unit) if needs[1] else None, g if needs[2] else None
 
 
 def _statistics(x: Any, dims: tuple[int, ...], eps: float, center: bool) -> tuple[Any, Any, Any, Any]:
-    """Mean (None without `center`), what rounding took from it, mean square of the distances from both, and 1 / sqrt(that +
-    eps), over dims: two passes, so that a large mean takes nothing from the variance. The second is 0 for a group where it is
-    below the rounding of the result, and None where it is for all."""
+    """Mean (None without `center`), what rounding took from it (see lost_of_mean), mean square of the distances from both, and
+    1 / sqrt(that + eps), over dims: two passes, so that a large mean takes nothing from the variance."""
     if not center:
         v = mean(square(x), dims, keepdim=True)
         return None, None, v, rsqrt(add(v, eps))
     m = mean(x, dims, keepdim=True)
     far = sub(x, m)
-    rest, v = mean(far, dims, keepdim=True), mean(square(far), dims, keepdim=True)
-    seen = gt(abs(rest), mul(sqrt(v), 8.0 * float(np.finfo(x.dtype).eps)))
-    if not _data(seen).any():
-        return m, None, v, rsqrt(add(v, eps))
-    rest = where(seen, rest, 0.0)
-    v = mean(square(sub(far, rest)), dims, keepdim=True)
+    v = mean(square(far), dims, keepdim=True)
+    rest = lost_of_mean(far, m, v, dims)
+    if rest is not None:
+        v = mean(square(sub(far, rest)), dims, keepdim=True)
     return m, rest, v, rsqrt(add(v, eps))
 
 

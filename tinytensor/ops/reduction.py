@@ -14,7 +14,7 @@ from ..op import Array, op
 from ..tensor import Tensor, get_default_dtype
 from .index import take_along_dim
 from .join import cat
-from .pointwise import abs, cast, div, eq, maximum, minimum, mul, pow, sub, where
+from .pointwise import abs, cast, div, eq, le, maximum, minimum, mul, pow, square, sub, where
 from .promotion import array_of, as_float
 from .shape import broadcast_to, permute, reshape, squeeze
 
@@ -237,12 +237,22 @@ def min(x: Array, dim: Any = None, keepdim: bool = False) -> Any:
     return _along(x, dim, keepdim, argmin, amin, "min")
 
 
-def centred(x: Any, dim: Any) -> Any:
-    """x - mean(x), and that once more: the first mean is rounded to a place of x, which far from 0 may be more than x varies.
-    Overflow (a mean of the distances that is not finite) is left as it is."""
-    far = sub(x, mean(x, dim, True))
+def lost_of_mean(far: Any, m: Any, v: Any, dim: Any) -> Any:
+    """What rounding took from the mean m of x over dim, kept as 1: the mean of far = x - m for rows whose m is more than 4
+    deviations from 0 (there it may be more than x varies; v is the variance), 0 for others; None where it is 0 for all."""
+    near = le(sub(square(m), mul(v, 16.0)), 0.0)  # not where both overflow
+    if (near._data if isinstance(near, Tensor) else near).all():
+        return None
     rest = mean(far, dim, True)
-    return sub(far, where(eq(sub(rest, rest), 0.0), rest, 0.0))
+    return where(near, 0.0, where(eq(sub(rest, rest), 0.0), rest, 0.0))
+
+
+def centred(x: Any, dim: Any) -> Any:
+    """x less both parts of its mean over dim."""
+    m = mean(x, dim, True)
+    far = sub(x, m)
+    lost = lost_of_mean(far, m, mean(square(far), dim, True), dim)
+    return far if lost is None else sub(far, lost)
 
 
 @op
@@ -250,9 +260,17 @@ def _var(x: Array, dim: Any, correction: float, keepdim: bool, root: bool) -> An
     a = array_of(x, "var")
     if a.dtype.kind != "f":
         raise TypeError(f"var: expected a float tensor, got {a.dtype}; use .to(tt.float32)")
-    K = _kernels.OPS
-    squares = _reduced(_kernels.SUMSQ, centred(a, dim), dim, keepdim, "var")
-    v = _kernels.map2(K["div"], squares, builtins.max(_count(a.shape, dim) - correction, 0.0))
+    K, n = _kernels.OPS, _count(a.shape, dim)
+    m = mean(a, dim, True)
+    far = _kernels.map2(K["sub"], a, m)
+    squares = _reduced(_kernels.SUMSQ, far, dim, True, "var")
+    lost = lost_of_mean(far, m, div(squares, float(n)), dim)
+    if lost is not None:
+        squares = _reduced(_kernels.SUMSQ, _kernels.map2(K["sub"], far, lost), dim, True, "var")
+    v = _kernels.map2(K["div"], squares, builtins.max(n - correction, 0.0))
+    if not keepdim:
+        dims = normalized_dims("var", a.ndim, dim)
+        v = v.reshape([size for d, size in enumerate(a.shape) if d not in dims])
     return _kernels.map1(K["sqrt"], v) if root else v
 
 
@@ -260,7 +278,7 @@ def _var(x: Array, dim: Any, correction: float, keepdim: bool, root: bool) -> An
 def _(g: Any, x: Any, out: Any, dim: Any, correction: float, keepdim: bool, root: bool) -> Any:
     shape = tuple(x.shape)
     free = _count(shape, dim) - correction
-    if root:  # a constant has no direction: 0, not NaN
+    if root:
         flat = eq(out, 0.0)
         g = where(flat, 0.0, div(g, mul(where(flat, 1.0, out), 2.0)))
     scale = 2.0 / free if free > 0 else math.nan

@@ -54,7 +54,9 @@ def read(file: IO[bytes]) -> dict[str, Stored]:
                 raise _Refused(PICKLE)
             size, unpacked = os.fstat(file.fileno()).st_size, sum(info.file_size for info in infos)
             if unpacked > _ALWAYS + _RATIO * size:
-                raise _Refused(f"{size} bytes that unpack to {unpacked}: np.load reads it, if you trust it")
+                raise _Refused(
+                    f"{size} bytes that unpack to {unpacked}: np.load reads it, if you trust it, and np.savez writes it unpacked"
+                )
             found: dict[str, Stored] = {}
             for info in infos:
                 name = info.filename.removesuffix(".npy")

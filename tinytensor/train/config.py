@@ -227,7 +227,8 @@ def _check(config: Any) -> None:
 _TYPE_NAMES = {"int": "whole number", "float": "number", "str": "text"}
 Config = TypeVar("Config", TrainConfig, DataConfig)
 _MOST_TOML = 1_000_000  # bytes
-_DEEP = re.compile(rb"(?:\.[^.,=\n]*){64}")  # a.a.a...: tomllib takes memory by the square of its parts
+# a.a.a...: tomllib takes memory by the square of a key's parts, bare or quoted; points in comments, texts and numbers are none
+_DEEP = re.compile(rb"""(?:\.[ \t]*(?:[\w-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')[ \t]*){64}""")
 _SECTIONS: dict[str, type[Any]] = {"data": DataConfig, "train": TrainConfig}
 
 
