@@ -226,7 +226,7 @@ def _check(config: Any) -> None:
 
 _TYPE_NAMES = {"int": "whole number", "float": "number", "str": "text"}
 Config = TypeVar("Config", TrainConfig, DataConfig)
-_MOST_TOML = 1_000_000  # bytes
+_MOST_TOML = 100_000  # bytes
 # a.a.a...: tomllib takes memory by the square of a key's parts, bare or quoted; points in comments, texts and numbers are none
 _DEEP = re.compile(rb"""(?:\.[ \t]*(?:[\w-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*')[ \t]*){64}""")
 _SECTIONS: dict[str, type[Any]] = {"data": DataConfig, "train": TrainConfig}
@@ -256,7 +256,7 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     """The sections "data" and "train" of a configuration file, entries by name, each checked alone.
 
     OSError if it cannot be read, or is a pipe or a device; ValueError, with the file's name, for what is no TOML, has more than a
-    million bytes, a key of more than 64 parts, an unknown section or entry (with the one that was meant, if there is one near), or
+    hundred thousand bytes, a key of more than 64 parts, an unknown section or entry (with the one that was meant, if there is one near), or
     a value that cannot be."""
     name = os.fspath(path)
     parse, broken = _toml_reader()
