@@ -67,7 +67,10 @@ cdef class Switch:
             setattr(mode, self.which, self.to)
 
     def __exit__(self, *error):
-        setattr(mode, self.which, self.before[len(self.before) - 1])  # first, and asks for no memory, as pop may
+        cdef Py_ssize_t last = len(self.before) - 1
+        if last < 0:
+            raise RuntimeError(f"{type(self).__name__}: left more often than entered")
+        setattr(mode, self.which, self.before[last])  # first, and asks for no memory, as pop may
         self.before.pop()
 
     def __reduce__(self):
