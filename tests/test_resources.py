@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tinytensor as tt
@@ -83,3 +84,21 @@ def test_the_second_groups_failure_takes_the_firsts_states_back(monkeypatch: pyt
     with pytest.raises(MemoryError):
         optimizer.step()
     assert a.tolist() == b.tolist() == [1, 1, 1] and not optimizer.state
+
+
+def test_a_list_that_cannot_grow_lets_go_of_no_item_twice() -> None:
+    memory = pytest.importorskip("_testcapi")
+    a, failed = np.ones(2, np.float32), 0
+    held = [a] * 100
+    tt.cat([a, a])
+    for n in range(60):
+        before = sys.getrefcount(a)
+        memory.set_nomemory(n, n + 1)
+        try:
+            tt.cat([a, a])
+        except MemoryError:
+            failed += 1
+        finally:
+            memory.remove_mem_hooks()
+        assert sys.getrefcount(a) >= before, f"allocation {n}: an item was let go of twice (Cython 3.3 does that)"
+    assert failed > 10 and len(held) == 100
