@@ -38,7 +38,7 @@ import safetensors
 state = {f"w{i}": tt.rand(1000, 1000) for i in range(4)}
 tt.save({"a": tt.ones(1)}, sys.argv[1])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 1000000, resource.getrlimit(resource.RLIMIT_AS)[1]))
+resource.setrlimit(resource.RLIMIT_AS, (used + 3000000, resource.getrlimit(resource.RLIMIT_AS)[1]))
 tt.save(state, sys.argv[1])
 """
 
