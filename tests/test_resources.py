@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,3 +105,24 @@ def test_a_list_that_cannot_grow_lets_go_of_no_item_twice() -> None:
             memory.remove_mem_hooks()
         assert sys.getrefcount(a) >= before, f"allocation {n}: an item was let go of twice (Cython 3.3 does that)"
     assert failed > 10 and len(held) == 100
+
+
+@pytest.mark.parametrize("make", [tt.no_grad, tt.detect_anomaly, lambda: tt.threads(3)])
+def test_a_mode_is_put_back_where_there_is_no_memory(make: Callable[[], Any]) -> None:
+    memory = pytest.importorskip("_testcapi")
+
+    def modes() -> tuple[bool, bool, int]:
+        return tt.is_grad_enabled(), tt.is_anomaly_enabled(), tt.get_num_threads()
+
+    before, mode = modes(), make()
+    mode.__enter__()
+    leave = mode.__exit__
+    gc.collect()  # empties the lists of tuples that wait for reuse
+    memory.set_nomemory(0, 1)
+    try:
+        leave(None, None, None)
+    except MemoryError:
+        pass
+    finally:
+        memory.remove_mem_hooks()
+    assert modes() == before
