@@ -180,6 +180,16 @@ def test_an_optimizers_step_is_named() -> None:
             optimizer.step()
 
 
+def test_an_anomaly_in_one_group_leaves_no_group_half_stepped() -> None:
+    a, b = leaf(-3e38), leaf(1)
+    optimizer = tt.optim.Adam([{"params": [a], "lr": 3e38}, {"params": [b], "lr": 0.5}])
+    a.grad, b.grad = tt.ones(1), tt.ones(1)
+    with tt.detect_anomaly(), pytest.raises(AnomalyError, match="Adam's step made inf"):
+        optimizer.step()
+    assert [state["step"] for state in optimizer.state.values()] == [1, 1]
+    assert b.item() == pytest.approx(0.5)
+
+
 # --------------------------------------------------------------------------------------------------------------- modules
 class Block(nn.Module):
     def __init__(self) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import tinytensor as tt
@@ -37,7 +41,7 @@ import safetensors
 state = {f"w{i}": tt.rand(1000, 1000) for i in range(4)}
 tt.save({"a": tt.ones(1)}, sys.argv[1])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 1000000, resource.getrlimit(resource.RLIMIT_AS)[1]))
+resource.setrlimit(resource.RLIMIT_AS, (used + 3000000, resource.getrlimit(resource.RLIMIT_AS)[1]))
 tt.save(state, sys.argv[1])
 """
 
@@ -83,3 +87,42 @@ def test_the_second_groups_failure_takes_the_firsts_states_back(monkeypatch: pyt
     with pytest.raises(MemoryError):
         optimizer.step()
     assert a.tolist() == b.tolist() == [1, 1, 1] and not optimizer.state
+
+
+def test_a_list_that_cannot_grow_lets_go_of_no_item_twice() -> None:
+    memory = pytest.importorskip("_testcapi")
+    a, failed = np.ones(2, np.float32), 0
+    held = [a] * 100
+    tt.cat([a, a])
+    for n in range(60):
+        before = sys.getrefcount(a)
+        memory.set_nomemory(n, n + 1)
+        try:
+            tt.cat([a, a])
+        except MemoryError:
+            failed += 1
+        finally:
+            memory.remove_mem_hooks()
+        assert sys.getrefcount(a) >= before, f"allocation {n}: an item was let go of twice (Cython 3.3 does that)"
+    assert failed > 10 and len(held) == 100
+
+
+@pytest.mark.parametrize("make", [tt.no_grad, tt.detect_anomaly, lambda: tt.threads(3)])
+def test_a_mode_is_put_back_where_there_is_no_memory(make: Callable[[], Any]) -> None:
+    memory = pytest.importorskip("_testcapi")
+
+    def modes() -> tuple[bool, bool, int]:
+        return tt.is_grad_enabled(), tt.is_anomaly_enabled(), tt.get_num_threads()
+
+    before, mode = modes(), make()
+    mode.__enter__()
+    leave = mode.__exit__
+    gc.collect()  # empties the lists of tuples that wait for reuse
+    memory.set_nomemory(0, 1)
+    try:
+        leave(None, None, None)
+    except MemoryError:
+        pass
+    finally:
+        memory.remove_mem_hooks()
+    assert modes() == before

@@ -386,6 +386,16 @@ def test_one_mode_object_may_be_nested_in_itself() -> None:
     assert tt.is_grad_enabled()
 
 
+@pytest.mark.parametrize("kind", [tt.no_grad, tt.inspect, tt.detect_anomaly])
+def test_a_mode_left_more_often_than_entered(kind: type[tt.no_grad]) -> None:
+    mode = kind()
+    with mode:
+        pass
+    with pytest.raises(RuntimeError, match=f"{kind.__name__}: left more often than entered"):
+        mode.__exit__(None, None, None)
+    assert tt.is_grad_enabled()
+
+
 def test_the_mode_is_each_threads_own() -> None:
     seen = []
     with tt.no_grad():

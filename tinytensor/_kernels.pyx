@@ -70,8 +70,14 @@ cdef class ThreadCount:
         self.before.append(tt_get_threads())
         set_num_threads(self.n)
 
-    def __exit__(self, *error):
-        set_num_threads(self.before.pop())
+    def __exit__(self, kind=None, error=None, trace=None):  # *error would ask for memory before anything is put back
+        cdef Py_ssize_t last = len(self.before) - 1
+        if last < 0:
+            raise RuntimeError(f"{type(self).__name__}: left more often than entered")
+        cdef int n = self.before[last]
+        with nogil:
+            tt_set_threads(n)
+        self.before.pop()
 
     def __reduce__(self):
         return type(self), (self.n,)

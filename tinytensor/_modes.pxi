@@ -66,8 +66,11 @@ cdef class Switch:
             self.before.append(getattr(mode, self.which))
             setattr(mode, self.which, self.to)
 
-    def __exit__(self, *error):
-        setattr(mode, self.which, self.before[len(self.before) - 1])  # first, and asks for no memory, as pop may
+    def __exit__(self, kind=None, error=None, trace=None):  # *error would ask for memory before anything is put back
+        cdef Py_ssize_t last = len(self.before) - 1
+        if last < 0:
+            raise RuntimeError(f"{type(self).__name__}: left more often than entered")
+        setattr(mode, self.which, self.before[last])  # first, and asks for no memory, as pop may
         self.before.pop()
 
     def __reduce__(self):

@@ -37,6 +37,7 @@ cdef class Batch:
         """Make the step: a kernel call for each dtype and key, as a rule one."""
         self.begin()
         self.finish()
+        self.check()
 
     cdef int begin(self) except -1:
         """All that can fail, which is what asks for memory: new states and counts get to their places. After an error none has."""
@@ -102,6 +103,10 @@ cdef class Batch:
         if self.back is not None:
             for to, copy in self.back:
                 cnp.PyArray_CopyInto(<cnp.ndarray>to, <cnp.ndarray>copy)
+        return 0
+
+    cdef int check(self) except -1:
+        """Raise where anomaly mode is on and the step made an anomaly."""
         if self.params is not None:
             check_step(self, self.mark)
         return 0
@@ -143,6 +148,9 @@ def make_steps(list updates not None):
             (<Batch>update).finish()
         else:
             update()
+    for update in updates:  # an error finds every group's step made
+        if type(update) is Batch:
+            (<Batch>update).check()
 
 
 cdef int check_step(Batch b, tuple mark) except -1:
