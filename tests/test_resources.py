@@ -47,7 +47,9 @@ tt.save(state, sys.argv[1])
 
 
 def test_saving_asks_for_no_memory_of_the_size_of_what_is_saved(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", SHORT, str(tmp_path / "x")], capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(tt.__file__).parent.parent)}
+    command = [sys.executable, "-c", SHORT, str(tmp_path / "x")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert sum(t.numel() for t in tt.load(tmp_path / "x").values()) == 4_000_000
 
