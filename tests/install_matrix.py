@@ -14,7 +14,7 @@ PYENV_ROOT (else ~/.pyenv). A cell whose compiler or interpreter is not here is 
 
 Python 3.14 with GCC 16, where the system has older ones (as root):
     debootstrap --variant=minbase --include=python3.14-venv,python3.14-dev,gcc,libc6-dev,ca-certificates sid ROOT
-    cp /etc/resolv.conf ROOT/etc && mount -t proc proc ROOT/proc && cp dist/tinytensor-*.tar.gz tests/install_matrix.py ROOT/root
+    cp /etc/resolv.conf ROOT/etc && mount -t proc proc ROOT/proc && cp dist/tinytensor-*.tar.gz tests/install_matrix.py ROOT
     chroot ROOT python3.14 install_matrix.py --sdist tinytensor-*.tar.gz gcc
 """
 
