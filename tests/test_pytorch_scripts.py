@@ -459,4 +459,7 @@ def test_a_script_runs(name: str) -> None:
     assert losses_of(translated(text), name) == ours
     pytest.importorskip("torch")
     theirs = losses_of(text, name)
-    np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-4 * np.abs(theirs).max())  # some series cross 0
+    least = (
+        1e-4 if name == "autoencoder" else 2e-5
+    )  # RMSprop's first steps are signs: rounding of small gradients shows in codes
+    np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=least)

@@ -278,7 +278,7 @@ def _var(x: Array, dim: Any, correction: float, keepdim: bool, root: bool) -> An
 def _(g: Any, x: Any, out: Any, dim: Any, correction: float, keepdim: bool, root: bool) -> Any:
     shape = tuple(x.shape)
     free = _count(shape, dim) - correction
-    if root:
+    if root:  # a constant has no direction: 0, not NaN
         flat = eq(out, 0.0)
         g = where(flat, 0.0, div(g, mul(where(flat, 1.0, out), 2.0)))
     scale = 2.0 / free if free > 0 else math.nan

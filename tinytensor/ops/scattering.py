@@ -41,25 +41,6 @@ def _places(shape: tuple[int, ...], mesh: Any) -> Any:
     return np.arange(math.prod(shape), dtype=np.int64).reshape(shape)[mesh]
 
 
-def _last(places: Any, size: int) -> Any:
-    """Positions in a vector of places below size where each is named for the last time; None where none is named twice."""
-    named = np.zeros(size, bool)
-    named[places] = True
-    if np.count_nonzero(named) == len(places):
-        return None
-    return np.sort(len(places) - 1 - np.unique(places[::-1], return_index=True)[1])
-
-
-def _written(x: Any, src: Any, mesh: Any) -> Any:
-    """x with src at mesh; the gradient goes to the values that stayed alone."""
-    places = _places(tuple(x.shape), mesh)
-    kept = _last(places.reshape(-1), math.prod(x.shape))
-    if kept is None:
-        return indexing.index_put(x, src, mesh)
-    flat = indexing.index_put(_flat(x), getitem(_flat(src), kept), places.reshape(-1)[kept])
-    return reshape(flat, tuple(x.shape))
-
-
 # ------------------------------------------------------------------------------------------------------------- choosing
 def _mask(name: str, mask: Any) -> Any:
     m = _array(mask)
@@ -144,7 +125,7 @@ def index_copy(x: Array, dim: int, index: Array, source: Array) -> Tensor:
     stays. Gradient: 0 at index to x, g there to the slices that stayed."""
     d, at = _slices("index_copy", x, dim, index)
     _fitting("index_copy", x, d, at, source)
-    return _written(x, source, at)  # type: ignore[no-any-return]
+    return indexing.index_put(x, source, at)
 
 
 def index_fill(x: Array, dim: int, index: Array, value: Any) -> Tensor:
@@ -190,7 +171,7 @@ def scatter(x: Array, dim: int, index: Array, src: Any = None, *, value: Any = N
     mesh, part = _scattered("scatter", x, dim, index, source)
     if source is None:
         return indexing.index_put(x, value if src is None else src, mesh)
-    return _written(x, part, mesh)  # type: ignore[no-any-return]
+    return indexing.index_put(x, part, mesh)
 
 
 @op
@@ -268,7 +249,7 @@ def put(x: Array, index: Array, source: Array, accumulate: bool = False) -> Tens
         raise ValueError(
             f"put: {i.size} indices for {math.prod(source.shape)} elements of source {tuple(source.shape)}"
         )
-    write = _scatter_add if accumulate else _written
+    write = _scatter_add if accumulate else indexing.index_put
     return reshape(write(_flat(x), _flat(source), i), tuple(x.shape))
 
 
@@ -284,7 +265,7 @@ def index_put(x: Array, indices: Any, values: Any, accumulate: bool = False) -> 
         values = np.asarray(values, x.dtype)
     _same_dtype("index_put", x, values)
     part = values if tuple(values.shape) == shape else broadcast_to(values, shape)
-    return _scatter_add(x, part, at) if accumulate else _written(x, part, at)
+    return _scatter_add(x, part, at) if accumulate else indexing.index_put(x, part, at)
 
 
 def masked_scatter(x: Array, mask: Array, source: Array) -> Tensor:
