@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from tinytensor import random
 from tinytensor.creation import tensor
 from tinytensor.data.dataset import Dataset, IterableDataset, draws, gathers, generator_of, length, pass_key, sample
 from tinytensor.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from tinytensor.data.workers import Workers
 from tinytensor.ops.join import stack
 from tinytensor.random import Generator
 from tinytensor.tensor import Tensor, float64
@@ -241,35 +241,13 @@ class DataLoader(Generic[T_co]):
             yield (self.collate_fn or default_collate)(batch)
 
     def _fetched_ahead(self, tasks: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
-        from concurrent.futures import Future, ThreadPoolExecutor  # a third of what importing this package's data costs
-
-        numbers = iter(range(self.num_workers))
-        lock = threading.Lock()
-        failed: list[BaseException] = []
-
-        def begin() -> None:
-            with lock:
-                number = next(numbers)
-            try:
-                if self.worker_init_fn is not None:
-                    self.worker_init_fn(number)
-            except BaseException as error:  # the pool would say only that it is broken
-                failed.append(error)
-
-        def fetch(*task: Any) -> Any:
-            if failed:
-                raise failed[0]
-            return self._fetch(*task)
-
-        pool = ThreadPoolExecutor(self.num_workers, "tinytensor-loader", begin)
-        waiting: deque[Future[Any]] = deque()
+        workers = Workers(self.num_workers, self.worker_init_fn, self._fetch)
         try:
-            for task in islice(tasks, self.num_workers * self.prefetch_factor):
-                waiting.append(pool.submit(fetch, *task))
+            ahead = islice(tasks, self.num_workers * self.prefetch_factor)
+            waiting = deque(workers.ask(*task) for task in ahead)
             while waiting:
-                batch = waiting.popleft().result()
-                for task in islice(tasks, 1):
-                    waiting.append(pool.submit(fetch, *task))
+                batch = waiting.popleft()()
+                waiting.extend(workers.ask(*task) for task in islice(tasks, 1))
                 yield batch
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            workers.close()

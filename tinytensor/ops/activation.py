@@ -599,7 +599,7 @@ def _(g: Any, x: Any, out: Any) -> Any:
     p = _softmax(x, -1)  # e^(x - out) would have the rounding of out: at 1e30, 1 for each of equals
     whole = reshape(out, shape)
     infinite = isinf(whole)
-    if (infinite._data if isinstance(infinite, Tensor) else infinite).any():
+    if np.count_nonzero(infinite._data if isinstance(infinite, Tensor) else infinite):
         shares = _softmax(where(infinite, where(eq(x, whole), 0.0, -math.inf), x), -1)
         p = where(eq(whole, -math.inf), 0.0, shares)
     return mul(reshape(g, shape), p)

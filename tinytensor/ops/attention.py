@@ -23,7 +23,7 @@ def _masked_softmax(scores: Array) -> Any:
     shares = softmax(scores, -1)
     if scores.shape[-1]:
         blind = amax(scores, -1, True) == -math.inf
-        if blind.any():
+        if np.count_nonzero(blind):
             shares = where(blind, 0.0, shares)
     return shares
 

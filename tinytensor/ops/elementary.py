@@ -250,7 +250,7 @@ def hypot(x: Array, y: Array) -> Any:
     most = maximum(x, y)
     ratio = div(minimum(x, y), where(logical_and(gt(most, 0.0), lt(most, math.inf)), most, 1.0))
     out = mul(most, sqrt(add(square(ratio), 1.0)))
-    return where(logical_or(isinf(x), isinf(y)), math.inf, out) if np.isnan(out).any() else out
+    return where(logical_or(isinf(x), isinf(y)), math.inf, out) if np.count_nonzero(np.isnan(out)) else out
 
 
 @hypot.rule

@@ -45,7 +45,7 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> Te
             raise ValueError(f"embedding: padding_idx {padding_idx} is outside the {count} rows of weight")
         padding_idx %= count
     bad = (ids < 0) | (ids >= count)
-    if bad.any():
+    if np.count_nonzero(bad):
         at = tuple(int(i) for i in np.argwhere(bad)[0])
         raise IndexError(f"embedding: number {int(ids[at])} at {at} is out of range for a weight of {count} rows")
     return _embedding(weight, ids.astype(np.int64), padding_idx)  # a copy: the rule must not see a later change

@@ -111,7 +111,7 @@ def _overwritten(shape: tuple[int, ...], index: Any) -> Any:
     number = np.arange(writer[index].size, dtype=np.int64).reshape(writer[index].shape)
     writer[index] = number
     gone = writer[index] != number
-    return gone if gone.any() else None
+    return gone if np.count_nonzero(gone) else None
 
 
 def _assign(out: Any, index: Any, value: Any) -> None:
@@ -149,7 +149,7 @@ def gather(x: Array, dim: int, index: Array) -> Tensor:
 
 def _bounds(name: str, index: Any, n: int) -> None:
     bad = (index < 0) | (index >= n)
-    if bad.any():
+    if np.count_nonzero(bad):
         raise IndexError(f"{name}: index {int(index[bad][0])} is out of range for size {n}")
 
 

@@ -68,7 +68,7 @@ def _shared(a: Any, b: Any) -> tuple[Any, Any] | None:
     table[(others - start) // b.itemsize] = np.arange(others.size)
     inside = np.flatnonzero((places >= start) & (places <= others.max()))
     of = table[(places[inside] - start) // b.itemsize]
-    return (inside[of >= 0], of[of >= 0]) if (of >= 0).any() else None
+    return (inside[of >= 0], of[of >= 0]) if np.count_nonzero(of >= 0) else None
 
 
 SEALED: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()

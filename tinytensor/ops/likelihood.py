@@ -22,7 +22,7 @@ def _least(name: str, v: Any, low: float, high: float) -> None:
     """ValueError for what is no probability."""
     a = v._data if isinstance(v, Tensor) else np.asarray(v)
     bad = ~((a >= low) & (a <= high)) & (a == a)
-    if bad.any():
+    if np.count_nonzero(bad):
         raise ValueError(f"{name}: expected values between {low:g} and {high:g}, got {a[bad][0]:g}")
 
 
@@ -155,7 +155,7 @@ def gaussian_nll_loss(
             f"gaussian_nll_loss: expected var () or of shape {shape} (the last dimension may be 1 or left out), got {of}"
         )
     a = var._data if isinstance(var, Tensor) else np.asarray(var)
-    if (a < 0).any():
+    if np.count_nonzero(a < 0):
         raise ValueError(f"gaussian_nll_loss: var must not be negative, got {a[a < 0].flat[0]:g}")
     if of == shape[:-1] and of != shape and of:
         var = var.reshape(*of, 1) if isinstance(var, Tensor) else a.reshape(*of, 1)

@@ -171,7 +171,7 @@ def nll_loss(
     x, ids, shape = _class_dim_last("nll_loss", input, target)
     counted = ids != ignore_index
     bad = counted & ((ids < 0) | (ids >= classes))
-    if bad.any():
+    if np.count_nonzero(bad):
         raise IndexError(f"nll_loss: target {int(ids[bad][0])} is outside the {classes} classes")
     scale = (np.ones(classes, x.dtype) if w is None else w.astype(x.dtype))[np.where(counted, ids, 0)] * counted
     loss = neg(mul(reshape(gather(x, 1, np.where(counted, ids, 0)[:, None]), (-1,)), scale.astype(x.dtype)))

@@ -21,7 +21,7 @@ def _signs(name: str, target: Any) -> Any:
     """Where the target is 1; ValueError for what is neither 1 nor -1."""
     t = target._data if isinstance(target, Tensor) else np.asarray(target)
     wrong = (t != 1) & (t != -1)
-    if wrong.any():
+    if np.count_nonzero(wrong):
         raise ValueError(f"{name}: targets must be 1 or -1, got {t[wrong].flat[0]}")
     return t == 1
 
@@ -46,7 +46,7 @@ def multi_margin_loss(
         )
     classes = input.shape[-1]
     bad = (t < 0) | (t >= classes)
-    if bad.any():
+    if np.count_nonzero(bad):
         raise IndexError(f"multi_margin_loss: target {int(t[bad].flat[0])} is outside the {classes} classes")
     x = reshape(input, (1, classes)) if input.ndim == 1 else input
     ids = t.reshape(-1, 1).astype(np.int64)

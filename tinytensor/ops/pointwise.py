@@ -185,7 +185,7 @@ def div(x: Array, y: Array, *, rounding_mode: str | None = None) -> Tensor:
 
 
 def _integer_power(x: Any, y: Any) -> Any:
-    if (np.asarray(y) < 0).any():
+    if np.count_nonzero(np.asarray(y) < 0):
         raise ValueError("pow: integers to negative integer powers are not integers; use .to(tt.float32) first")
     return np.power(x, y, dtype=np.int64) if np.asarray(x).dtype == np.bool_ else np.power(x, y)
 

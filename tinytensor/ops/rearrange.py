@@ -145,7 +145,7 @@ def repeat_interleave(x: Array, repeats: Any, dim: int | None = None) -> Tensor:
     x = reshape(x, (math.prod(x.shape),)) if dim is None or x.ndim == 0 else x
     d = 0 if dim is None else one_dim("repeat_interleave", x.ndim, dim)
     times = np.asarray(repeats._data if isinstance(repeats, Tensor) else repeats)
-    if times.dtype.kind not in "iu" or times.ndim > 1 or (times < 0).any():
+    if times.dtype.kind not in "iu" or times.ndim > 1 or np.count_nonzero(times < 0):
         raise ValueError(f"repeat_interleave: expected repeats as a number or vector of integers >= 0, got {repeats!r}")
     if times.size not in (1, x.shape[d]):
         raise ValueError(f"repeat_interleave: {times.size} repeats for size {x.shape[d]} of dim {dim}")

@@ -241,7 +241,8 @@ def lost_of_mean(far: Any, m: Any, v: Any, dim: Any) -> Any:
     """What rounding took from the mean m of x over dim, kept as 1: the mean of far = x - m for rows whose m is more than 4
     deviations from 0 (there it may be more than x varies; v is the variance), 0 for others; None where it is 0 for all."""
     near = le(sub(square(m), mul(v, 16.0)), 0.0)  # not where both overflow
-    if (near._data if isinstance(near, Tensor) else near).all():
+    found = near._data if isinstance(near, Tensor) else near
+    if np.count_nonzero(found) == found.size:  # not .all(), which is a SystemError of NumPy's where memory ends
         return None
     rest = mean(far, dim, True)
     return where(near, 0.0, where(eq(sub(rest, rest), 0.0), rest, 0.0))

@@ -291,7 +291,7 @@ def bincount(x: Array, weights: Array | None = None, minlength: int = 0) -> Any:
     a = array_of(x, "bincount")
     if a.dtype.kind not in "iu" or a.ndim != 1:
         raise TypeError(f"bincount: expected a vector of integers, got {a.dtype} of shape {a.shape}")
-    if minlength < 0 or (a < 0).any():
+    if minlength < 0 or np.count_nonzero(a < 0):
         raise ValueError(f"bincount: expected no negative number, got {a.min(initial=0)} and minlength {minlength}")
     a = a.astype(np.int64)
     n = max(int(a.max(initial=-1)) + 1, minlength)

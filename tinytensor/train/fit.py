@@ -12,6 +12,7 @@ import numpy as np
 
 from tinytensor import optim
 from tinytensor.data import IterableDataset
+from tinytensor.interrupt import Interrupt
 from tinytensor.nn import Module
 from tinytensor.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 from tinytensor.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -22,7 +23,7 @@ from tinytensor.train.callbacks import Callback, EarlyStopping
 from tinytensor.train.evaluation import Loss, Metric, Metrics, counts_right, direction, resolve_loss, resolve_metrics
 from tinytensor.train.history import History
 from tinytensor.train.progress import progress_of
-from tinytensor.train.run import Interrupt, Run
+from tinytensor.train.run import Run
 from tinytensor.train.sources import dataset_of, find_generators, float_dtype, pair, set_states, split
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "fit"]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from tinytensor import metrics as measures
 from tinytensor import optim
+from tinytensor.interrupt import Interrupt
 from tinytensor.nn import Module
 from tinytensor.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from tinytensor.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -31,7 +29,7 @@ from tinytensor.train.history import History
 from tinytensor.train.progress import Lines
 from tinytensor.train.sources import Source, set_states, unpack
 
-__all__ = ["Interrupt", "Run"]
+__all__ = ["Run"]
 
 
 class Run:
@@ -413,30 +411,6 @@ class Run:
         self._total, self._count, self._right = state["total"], state["count"], state["right"]
         self._counts, self._lr, self._seconds = state["counts"], state["lr"], state["seconds"]
         self._resumed = self._inside
-
-
-class Interrupt:
-    """Ctrl-C waits from `begin` to `end`, until it is asked for: `pending`. A second one does not, unless `leaving`, where all is
-    put back; nor one outside the main thread's own handler."""
-
-    def __init__(self) -> None:
-        self.pending = self.leaving = False
-        self._before: Any = None
-
-    def begin(self) -> None:
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.default_int_handler
-            signal.signal(signal.SIGINT, self._handle)
-
-    def end(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.pending and not self.leaving:
-            raise KeyboardInterrupt
-        self.pending = True
 
 
 def _overrides(callback: Callback, name: str) -> bool:
