@@ -232,7 +232,9 @@ def allocations(quick: bool, findings: Findings) -> None:
                     hit = faults.hit.value
                     now = state_of(model, optimizer)
                     at = f"{name}, step {before + 1}, allocation {n} of at least {least} bytes"
-                    if caught is not None and (not isinstance(caught, MemoryError) or not hit):
+                    if isinstance(caught, SystemError) and str(caught).startswith("<ufunc "):
+                        made["numpy"] += 1  # a ufunc that could not allocate and set no exception
+                    elif caught is not None and (not isinstance(caught, MemoryError) or not hit):
                         findings.add(
                             f"another error than MemoryError: {type(caught).__name__}",
                             f"{at}: {caught} ({where(caught)})",
@@ -265,7 +267,8 @@ def allocations(quick: bool, findings: Findings) -> None:
                 kind = f"all from one on, of at least {least} bytes" if stay else "one of any size"
                 print(f"{name}, step {before + 1}, {kind}: {made['failed']} failures", flush=True)
     print(
-        f"allocations: {len(names)} tasks, {total['failed']} failing allocations, after {total['undone']} of them the step was made again"
+        f"allocations: {len(names)} tasks, {total['failed']} failing allocations, after {total['undone']} of them the step was made again; "
+        f"{total['numpy']} of the errors were NumPy's SystemError of a ufunc without memory"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def _windows(
         count.append(c - 1 if ceil_mode and (c - 1) * s >= n + b else c)  # a window starts in the input or before it
     w = Windows(size, kernel, steps, before, spread, tuple(count))
     ends = zip(_starts(w), _skipped(w), spread, kernel, size)
-    if min(count) < 1 or any(((skip >= k) | (start + skip * d >= n)).any() for start, skip, d, k, n in ends):
+    if min(count) < 1 or any(np.count_nonzero((skip >= k) | (start + skip * d >= n)) for start, skip, d, k, n in ends):
         raise ValueError(
             f"{name}: kernel {kernel}, stride {steps}, dilation {spread}, padding {before} leave a window without an element of the input {size}"
         )
@@ -59,6 +60,11 @@ def _skipped(w: Windows) -> list[Any]:
     return [np.maximum(0, -(start // d)) for start, d in zip(_starts(w), w.dilation)]
 
 
+def _along(places: Iterable[Any], size: Sequence[int]) -> Any:
+    """Places along each dimension as those in the flattened size."""
+    return functools.reduce(lambda flat, pair: flat * pair[1] + pair[0], zip(places, size), 0)
+
+
 # ----------------------------------------------------------------------------------------------------------------- max
 @op
 def _max_indices(x: Array, windows: Any) -> Any:
@@ -67,7 +73,7 @@ def _max_indices(x: Array, windows: Any) -> Any:
     source = padded(_float("max_pool", x), w, -math.inf)
     best = np.full((*x.shape[:2], *w.out), -math.inf, x.dtype)
     which = np.empty(best.shape, np.int32)  # element of the kernel
-    which[...] = np.ravel_multi_index(np.ix_(*_skipped(w)), w.kernel)
+    which[...] = _along(np.ix_(*_skipped(w)), w.kernel)
     steps = [math.prod(w.size[i + 1 :]) for i in range(len(w.size))]
     moves = []
     for i, (k, place) in enumerate(w.places()):
@@ -351,7 +357,7 @@ def _bin_max_indices(x: Array, bins: Any) -> Any:
         last = rows.shape[-1] - 1 - np.argmax(nan[..., ::-1], -1)
         best = np.where(nan.any(-1), last, np.argmax(rows, -1))
         places = np.unravel_index(best, part.shape[2:])
-        found[there] = np.ravel_multi_index([p + s.start for p, s in zip(places, stretches)], size)
+        found[there] = _along([p + s.start for p, s in zip(places, stretches)], size)
     return found
 
 
