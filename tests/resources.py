@@ -614,6 +614,9 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as name:
         for part in parts:
             environment = {**os.environ, "MPLBACKEND": "Agg"}
+            if part in SHIMMED and os.environ.get("LD_PRELOAD"):
+                print(f"{part}: skipped: LD_PRELOAD is in use, as by a sanitizer")
+                continue
             if part in SHIMMED:
                 try:
                     library = built(Path(name))

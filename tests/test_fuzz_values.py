@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_the_program_exits_with_what_it_found() -> None:
     command = [sys.executable, str(root / "fuzz_values.py"), "7", "20", "--from", "500"]
     place = Path(tt.__file__).parent.parent
     done = subprocess.run(
-        command, cwd=place, env={"PYTHONPATH": str(place)}, capture_output=True, text=True, timeout=120
+        command, cwd=place, env={**os.environ, "PYTHONPATH": str(place)}, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "20 calls of" in done.stdout
