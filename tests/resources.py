@@ -199,6 +199,11 @@ class Findings:
             print(f"FINDING: {kind}: {detail}", flush=True)
 
 
+def others(error: BaseException | None) -> bool:
+    """Whether it is NumPy's or CPython's own error: a ufunc, or a call of a Python function, that got no memory and set no exception."""
+    return isinstance(error, SystemError) and str(error).startswith(("<ufunc ", "<function "))
+
+
 # ------------------------------------------------------------------------------------------------------------------- the parts
 def allocations(quick: bool, findings: Findings) -> None:
     faults = Faults()
@@ -232,8 +237,8 @@ def allocations(quick: bool, findings: Findings) -> None:
                     hit = faults.hit.value
                     now = state_of(model, optimizer)
                     at = f"{name}, step {before + 1}, allocation {n} of at least {least} bytes"
-                    if isinstance(caught, SystemError) and str(caught).startswith("<ufunc "):
-                        made["numpy"] += 1  # a ufunc that could not allocate and set no exception
+                    if others(caught):
+                        made["others"] += 1
                     elif caught is not None and (not isinstance(caught, MemoryError) or not hit):
                         findings.add(
                             f"another error than MemoryError: {type(caught).__name__}",
@@ -268,7 +273,7 @@ def allocations(quick: bool, findings: Findings) -> None:
                 print(f"{name}, step {before + 1}, {kind}: {made['failed']} failures", flush=True)
     print(
         f"allocations: {len(names)} tasks, {total['failed']} failing allocations, after {total['undone']} of them the step was made again; "
-        f"{total['numpy']} of the errors were NumPy's SystemError of a ufunc without memory"
+        f"{total['others']} of the errors were NumPy's or Python's SystemError"
     )
 
 
@@ -313,9 +318,11 @@ def fits(quick: bool, findings: Findings) -> None:
                     except MemoryError:
                         done = None
                     except BaseException as error:
-                        findings.add(
-                            f"another error than MemoryError: {type(error).__name__}", f"{at}: {error} ({where(error)})"
-                        )
+                        if not others(error):
+                            findings.add(
+                                f"another error than MemoryError: {type(error).__name__}",
+                                f"{at}: {error} ({where(error)})",
+                            )
                         done = None
                 if not faults.hit.value:
                     break
@@ -490,7 +497,10 @@ def files(quick: bool, findings: Findings) -> None:
                                     findings.add("a damaged file", f"{at}: {path.name}")
                             elif path.suffix == ".safetensors":
                                 tt.load(path)
-                        if missing := [path.name for path in kept if not path.exists()]:
+                        begun = (
+                            {"state.safetensors"} if what == "tinytensor train" else set()
+                        )  # a new run ends the old one's
+                        if missing := [path.name for path in kept if not path.exists() and path.name not in begun]:
                             findings.add("a lost file", f"{at}: {missing}")
                         n += 1
             total += tried
