@@ -293,6 +293,27 @@ def test_a_checkpoint_of_another_model_is_refused_and_nothing_is_changed(tmp_pat
     assert tt.random.default_generator.get_state() == state
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda g: g.clear(),
+        lambda g: g.update(start=7),
+        lambda g: g.update(start=[1] * len(g["start"])),
+        lambda g: g.update(start=[{"seed": 1, "offset": float("inf")}] * len(g["start"])),
+        lambda g: g.update(start=g["start"][:-1]),
+        lambda g: g.update(now=g["now"][:-1]),
+    ],
+)
+def test_damaged_states_of_generators_are_refused(tmp_path, damage):
+    path = tmp_path / "run.safetensors"
+    train(**CASES["loader"](), checkpoint=path)
+    state = tt.load(path)
+    damage(state["generators"])
+    tt.save(state, path)
+    with pytest.raises(ValueError, match=r"run\.safetensors: damaged checkpoint"):
+        train(**CASES["loader"](), checkpoint=path, resume=True)
+
+
 def test_files_that_are_no_checkpoint_are_refused(tmp_path):
     path = tmp_path / "run.safetensors"
     tt.save(network().state_dict(), path)

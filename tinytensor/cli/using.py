@@ -147,7 +147,7 @@ def _samples(options: Namespace, path: Path, network: Network) -> Samples:
     try:
         own = DataConfig(**_recorded(metadata, path, "data"))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged description of its training ({error})") from None
+        raise ValueError(f"{path}: damaged description of its training ({error!s:.300})") from None
     if options.source is not None or options.data is not None:
         if not isinstance(network.description.input, ImageInput):
             raise ValueError(f"{path}: this network takes rows of a table: give --csv FILE")
@@ -164,7 +164,7 @@ def _recorded(metadata: dict[str, str], path: Path, part: str) -> dict[str, Any]
     try:
         found = json.loads(metadata.get(part, "{}"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged description of its training ({part}: {error})") from None
+        raise ValueError(f"{path}: damaged description of its training ({part}: {error!s:.300})") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path}: damaged description of its training ({part} is no object)")
     return found

@@ -93,7 +93,7 @@ def parse_idx(file: Any, size: int, name: str) -> NDArray[Any]:
             return _parse(_Gunzip(file), None, size * _DEFLATE_LIMIT)
         return _parse(file, size, size)
     except zlib.error as error:
-        raise IDXError(f"{name}: damaged gzip data ({error})") from None
+        raise IDXError(f"{name}: damaged gzip data ({error!s:.300})") from None
     except IDXError as error:
         raise IDXError(f"{name}: {error}") from None
 

@@ -57,7 +57,7 @@ def load_npz(path: str | os.PathLike[str], x: str = "x", y: str = "y") -> tuple[
                 )
             arrays = [_read(archive, known[part], part) for part in wanted]
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{name}: not a whole .npz file ({error})") from None
+        raise ValueError(f"{name}: not a whole .npz file ({error!s:.300})") from None
     except OSError as error:
         if error.errno != errno.EINVAL or error.filename is not None:
             raise

@@ -135,4 +135,4 @@ def _restored(text: str, stored: Mapping[str, safetensors.Stored]) -> Any:
     try:
         return structure.restore(text, stored)
     except ValueError as error:
-        raise ValueError(f"its structure is damaged ({error})") from None
+        raise ValueError(f"its structure is damaged ({error!s:.300})") from None

@@ -123,7 +123,7 @@ def write(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], metadata: Mapping
     try:
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"save: a name, or text of the metadata, cannot be written ({error})") from None
+        raise ValueError(f"save: a name, or text of the metadata, cannot be written ({error!s:.300})") from None
     text += b" " * (-len(text) % 8)
     if len(text) > _MAX_HEADER:
         raise ValueError(

@@ -150,9 +150,9 @@ def fit(
     interrupt, ready = Interrupt(), False
     try:
         interrupt.begin()
-        starts = before if state is None else state["generators"]["start"]
-        if len(starts) == len(generators):  # `compare` reports it otherwise
-            set_states(generators, starts)
+        starts = before
+        if state is not None and checkpoint is not None:
+            starts = _resume.begin(generators, state, checkpoint)
         if isinstance(validation, (int, float, np.integer, np.floating)):
             if isinstance(validation, bool) or dataset is None:
                 raise ValueError(

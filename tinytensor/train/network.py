@@ -317,7 +317,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Network:
     try:
         description = Description.from_json(metadata["network"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{name}: damaged description of the network ({error})") from None
+        raise ValueError(f"{name}: damaged description of the network ({error!s:.300})") from None
     state = load(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{name}: its tensors do not fit the network it describes (they are nested)")
@@ -330,5 +330,5 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Network:
     try:
         network.model.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{name}: its tensors do not fit the network it describes ({error})") from None
+        raise ValueError(f"{name}: its tensors do not fit the network it describes ({error!s:.300})") from None
     return network

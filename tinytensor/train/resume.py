@@ -13,6 +13,7 @@ from tinytensor.tensor import Tensor
 from tinytensor.train.sources import set_states
 
 if TYPE_CHECKING:
+    from tinytensor.random import Generator
     from tinytensor.train.run import Run
 
 __all__ = ["FORMAT", "capture", "compare", "name_of", "read", "restore"]
@@ -54,6 +55,17 @@ def capture(run: Run) -> dict[str, Any]:
     }
 
 
+def begin(generators: list[Generator], state: Mapping[str, Any], path: str | os.PathLike[str]) -> list[dict[str, int]]:
+    """Put generators where they were when the training began: the states. ValueError for a damaged file."""
+    try:
+        starts = list(state["generators"]["start"])
+        if len(starts) == len(generators):  # `compare` reports it otherwise
+            set_states(generators, starts)
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)}: damaged checkpoint ({type(error).__name__}: {error!s:.300})") from error
+    return starts
+
+
 def restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Put a training where `capture` saw it. ValueError for a damaged file."""
     try:
@@ -78,9 +90,10 @@ def restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) ->
         generators = state["generators"]
         run.generator_starts, run.generator_epochs = generators["start"], generators["epoch"]
         run.source.load_state_dict(state["data"])
+        set_states(run.generators, generators["start"])
         set_states(run.generators, generators["now"])  # last: a loader sets its own
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(path)}: damaged checkpoint ({type(error).__name__}: {error})") from error
+    except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)}: damaged checkpoint ({type(error).__name__}: {error!s:.300})") from error
 
 
 def describe(run: Run) -> dict[str, Any]:

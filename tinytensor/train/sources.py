@@ -284,7 +284,7 @@ def find_generators(*owners: Any) -> list[Generator]:
 
 def set_states(generators: list[Generator], states: list[dict[str, int]]) -> None:
     """Put generators where `get_state` saw them."""
-    for generator, state in zip(generators, states):
+    for generator, state in zip(generators, states, strict=True):
         generator.set_state(state)
 
 

@@ -282,7 +282,7 @@ def _aside(
             model, optimizer, function = copy.deepcopy((model, optimizer, function))
         except (TypeError, RuntimeError) as error:
             raise TypeError(
-                f"diagnose: works on copies, and {type(model).__name__}, its optimizer or the loss cannot be copied ({error}): "
+                f"diagnose: works on copies, and {type(model).__name__}, its optimizer or the loss cannot be copied ({error!s:.300}): "
                 "detach the Tensors that a module keeps as attributes; keep locks and files outside of it"
             ) from error
         for module in model.modules():
