@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests under sanitizers. Needs GCC with libasan, libubsan and libtsan, and what `pip install '.[test]' 'Cython<3.3' setuptools` installs.
 #   tests/sanitize.sh short              the C driver under all three, tests of kernels, memory and tape, and 2,000 hostile calls: 10 minutes
-#   tests/sanitize.sh long [ISA ...]     the C driver longer, and the whole suite and 10,000 hostile calls for each instruction set: an hour each
+#   tests/sanitize.sh long [ISA ...]     the C driver longer, and the whole suite and 10,000 hostile calls for each instruction set: 20 minutes each
 #   tests/sanitize.sh valgrind           kernels, memory, tape and hostile calls under valgrind, which sees what NumPy writes, too: an hour
 set -euo pipefail
 form=${1:?"short, long or valgrind"}
