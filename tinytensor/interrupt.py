@@ -40,6 +40,7 @@ class Interrupt:
 def uninterrupted() -> Iterator[None]:
     """Ctrl-C comes when all of it is done."""
     interrupt = Interrupt()
+    interrupt.leaving = True  # a second one waits, too
     try:
         interrupt.begin()
         yield

@@ -66,9 +66,9 @@ def confusion_matrix(input: Array, target: Array, num_classes: int | None = None
     width = a.shape[1] if a.ndim == 2 else 1 + int(max(p.max(initial=-1), t.max(initial=-1)))
     count = width if num_classes is None else num_classes
     for what, v in (("target", t), ("prediction", p)):
-        if v.size and (v.min() < 0 or v.max() >= count):
-            bad = v[(v < 0) | (v >= count)][0]
-            raise ValueError(f"confusion_matrix: {what} {bad} is outside the {count} classes")
+        bad = (v < 0) | (v >= count)
+        if np.count_nonzero(bad):
+            raise ValueError(f"confusion_matrix: {what} {v[bad][0]} is outside the {count} classes")
     return np.bincount(t * count + p, minlength=count * count).reshape(count, count)
 
 

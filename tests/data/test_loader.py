@@ -284,6 +284,7 @@ def test_ctrl_c_at_any_line_ends_the_loop_and_the_threads() -> None:
                 sys.settrace(None)
         except KeyboardInterrupt:
             return True
+        assert left > 0, f"the signal at event {at} was lost"
         return False
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
