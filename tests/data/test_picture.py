@@ -144,7 +144,7 @@ def test_a_damaged_header_names_the_file(drawn):
     raw[8:12] = (5).to_bytes(4, "big")  # of 13
     raw[21:25] = zlib.crc32(raw[12:21]).to_bytes(4, "big")
     drawn.write_bytes(raw)
-    with pytest.raises(ValueError, match=r"bar.png: .*Truncated IHDR"):
+    with pytest.raises(ValueError, match=r"bar.png: (.*Truncated IHDR|not a picture that Pillow knows)"):
         read_picture(drawn)
 
 
