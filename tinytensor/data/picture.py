@@ -75,7 +75,9 @@ def read_picture(
 
 def _upright(image: Any, picture: Any) -> Any:
     """Turned or mirrored as the Exif tag Orientation says (Pillow's own function writes the tags anew, and fails on damaged ones)."""
-    picture.load()  # a TIFF's is obeyed, and taken away, by this
+    picture.load()
+    if picture.format == "TIFF":
+        return picture  # load has turned it; before Pillow 10.1 the tag stays
     way = {
         2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90",
     }.get(picture.getexif().get(0x0112, 1))  # fmt: skip
