@@ -39,7 +39,7 @@ of date, or when a docstring names an exception of which no call here is an exam
 | `RuntimeError` | the right arguments in the wrong state: backward through a freed graph, a leaf that requires grad changed in place, `.numpy()` of a tensor that requires grad, another device than the CPU |
 | `OSError` | a file that cannot be read or written |
 | `ImportError` | a package that is not installed, with the name of the extra that brings it |
-| `AttributeError` | a string for a list of tensors: `tt.cat("a")` |
+| `AttributeError` | a method of Tensor that is called on something else: `tt.Tensor.size(2)` |
 | `tt.linalg.LinAlgError` | a matrix that is singular, or not positive definite; it is a `RuntimeError` and NumPy's `LinAlgError` |
 
 Every method whose name ends in `_`, and `+=` and the like, raise `RuntimeError` for a leaf that requires grad (do it under
@@ -52,7 +52,7 @@ Below, `o` is `tt.ones`, `ids(...)` is a tensor of integers, `leaf(...)` is a fl
 
 GENERAL = """
 tt.exp("a"); tt.add(o(3), "a"); tt.mul(o(3), None); tt.sum(o(3), axes=0); tt.add(o(3), o(4)); tt.sum(o(2, 3), 2); tt.sum(o(2, 3), (0, 0)); tt.reshape(o(3), 1.5); tt.sum(o(3), dim="x")
-o(2).to("int16"); o(2).to("cuda"); tt.flip(None, 0); tt.cat([1.0]); tt.cat("a"); o(3)[5]; o(3)[o(3)]; ids(1) + 2**70; ids(1) // 0; leaf(1).add_(1); o(2).add_(o(3)); o(2).add_(o(3, 2)); ids(1).add_(0.5)
+o(2).to("int16"); o(2).to("cuda"); tt.flip(None, 0); tt.cat([1.0]); tt.cat("a"); tt.numel(x=2); tt.Tensor.size(2); o(2).bernoulli_(generator=2); o(3)[5]; o(3)[o(3)]; ids(1) + 2**70; ids(1) // 0; leaf(1).add_(1); o(2).add_(o(3)); o(2).add_(o(3, 2)); ids(1).add_(0.5)
 """
 
 PROBES = {

@@ -31,7 +31,7 @@ UNARY: dict[str, Any] = {
 EXACT: dict[str, Any] = {
     "neg": np.negative, "abs": np.abs, "sign": np.sign, "square": np.square, "trunc": np.trunc, "floor": np.floor, "ceil": np.ceil, "round": np.rint, "isnan": np.isnan, "isinf": np.isinf,
     "isfinite": np.isfinite, "isposinf": lambda x: x == np.inf, "isneginf": lambda x: x == -np.inf, "signbit": lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0,
-    "logical_not": np.logical_not, "relu": lambda x: np.where(x > 0, x, np.where(np.isnan(x), x, 0)), "frac": lambda x: x - np.trunc(x), "bitwise_not": np.invert, "positive": lambda x: x,
+    "logical_not": np.logical_not, "relu": lambda x: np.where(x > 0, x, np.where(np.isnan(x), x, 0)), "frac": lambda x: x - (np.trunc(x) if x.dtype.kind == "f" else x), "bitwise_not": np.invert, "positive": lambda x: x,
 }
 
 

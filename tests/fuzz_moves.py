@@ -331,6 +331,7 @@ def indexed(d: Draw, name: str) -> Call:
         i = d.index((2,), size, True)
         def filled_rows(x: Any) -> Any:
             k = axis_of(x, dim)
+            refuse(IndexError, np.any((i < -x.shape[k]) | (i >= x.shape[k])))
             out = np.array(x)
             out[(*(slice(None),) * k, i)] = 1
             return out

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,21 @@ from tinytensor.data import DataLoader, TensorDataset, mnist
 from tinytensor.train import Callback, evaluate, fit
 from tinytensor.train.run import Run
 
+MOST = 400_000  # steps a minute that are timed
 WARM_UP, SLOPE, SLOWER, ACCURACY = 2.0, 0.1, 1.05, 0.975  # minutes, MB a minute, a factor, a share
 
 
 class Clock(Callback):
     """When each update ended; stops the training at its time."""
 
-    def __init__(self, until: float) -> None:
-        self.until = until
-        self.steps: list[tuple[float, float]] = []  # end, seconds
+    def __init__(self, begin: float, until: float) -> None:
+        self.begin, self.until = begin, until
+        self.minutes: dict[
+            int, tuple[int, float]
+        ] = {}  # steps, median in ms: millions of times would be memory that grows
+        self._minute = 0
+        self._times = array("d", bytes(8 * MOST))
+        self._count = 0
         self._last = 0.0
 
     def on_epoch_begin(self, run: Run) -> None:
@@ -42,10 +49,20 @@ class Clock(Callback):
     def on_step_end(self, run: Run) -> None:
         """Note how long it took."""
         now = time.perf_counter()
-        self.steps.append((now, now - self._last))
+        if now >= self.begin + 60 * (self._minute + 1):
+            self.sum_up()
+        if self._count < MOST:
+            self._times[self._count] = now - self._last
+            self._count += 1
         self._last = now
         if now > self.until:
             run.stop("its time is over")
+
+    def sum_up(self) -> None:
+        """The minute is over."""
+        if self._count:
+            self.minutes[self._minute] = self._count, 1e3 * statistics.median(self._times[: self._count])
+        self._minute, self._count = self._minute + 1, 0
 
 
 class Memory(threading.Thread):
@@ -81,7 +98,7 @@ def main(minutes: float) -> int:
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, 10))
     optimizer = tt.optim.Adam(model.parameters(), lr=1e-3)
     begin = time.perf_counter()
-    clock, memory = Clock(begin + 60 * minutes), Memory(min(1.0, minutes))
+    clock, memory = Clock(begin, begin + 60 * minutes), Memory(min(1.0, minutes))
     memory.start()
     pools, accuracy = [], 0.0
     with tempfile.TemporaryDirectory() as name:
@@ -103,16 +120,17 @@ def main(minutes: float) -> int:
             pools.append(pool())
     memory.ended.set()
     memory.join()
+    clock.sum_up()
 
     print(f"{'minute':>6} {'steps':>7} {'median step, ms':>16} {'resident, MB':>13}")
     medians: list[float] = []
     for minute in range(max(1, round(minutes))):
         low, high = begin + 60 * minute, begin + 60 * (minute + 1)
-        steps = [1e3 * seconds for end, seconds in clock.steps if low <= end < high]
         sizes = [size for at, size in memory.seen if low <= at < high]
-        if steps and sizes:
-            medians.append(statistics.median(steps))
-            print(f"{minute + 1:>6} {len(steps):>7} {medians[-1]:>16.3f} {statistics.mean(sizes):>13.2f}")
+        if minute in clock.minutes and sizes:
+            steps, median = clock.minutes[minute]
+            medians.append(median)
+            print(f"{minute + 1:>6} {steps:>7} {median:>16.3f} {statistics.mean(sizes):>13.2f}")
     kept = np.array([(at - begin, size) for at, size in memory.seen if at - begin > 60 * warm])
     slope = 60 * float(np.polyfit(kept[:, 0], kept[:, 1], 1)[0]) if len(kept) > 2 else 0.0
     settled = medians[int(WARM_UP) :] or medians[-1:]
@@ -127,7 +145,7 @@ def main(minutes: float) -> int:
         failures.append("the pool of memory changes from epoch to epoch")
     if slower > SLOWER:
         failures.append("the last minute is slower than the first (on a quiet machine a failure)")
-    print(f"{len(clock.steps)} steps in {len(pools)} epochs, test accuracy {100 * accuracy:.2f} %, memory {slope:+.3f} MB a minute, pool "
+    print(f"{sum(n for n, _ in clock.minutes.values())} steps in {len(pools)} epochs, test accuracy {100 * accuracy:.2f} %, memory {slope:+.3f} MB a minute, pool "
           f"{pools[-1] / 1e6:.1f} MB, the last minute's step {100 * (slower - 1):+.1f} % against the first's")  # fmt: skip
     print(f"failed: {'; '.join(failures)}" if failures else "passed")
     return bool(failures)

@@ -573,6 +573,36 @@ def test_a_captured_tensor_that_is_saved_keeps_its_history() -> None:
     assert (g.tolist(), values(autograd.grad(g, w))) == ([27], [[27]])
 
 
+@pytest.mark.parametrize("history", [False, True])
+def test_a_captured_tensor_that_is_returned_stays_as_it_is(history: bool) -> None:
+    """And what is not recorded has no gradient through it."""
+    captured = leaf(1, 2) * 1 if history else leaf(1, 2)
+
+    class Give(Function):
+        constant = False
+
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> Any:
+            if Give.constant:
+                ctx.mark_non_differentiable(captured)
+            return captured
+
+        @staticmethod
+        def backward(ctx: Any, g: tt.Tensor) -> Any:
+            return g * 3
+
+    x = leaf(5, 6)
+    y = Give.apply(x)
+    (g,) = autograd.grad(y.sum(), x)
+    assert g.tolist() == [3, 3]
+    with tt.no_grad():
+        unrecorded = Give.apply(x)
+    Give.constant = True
+    for given in (unrecorded, Give.apply(x), Give.apply(x.detach())):
+        assert not given.requires_grad and given.tolist() == [1, 2]
+    assert captured.requires_grad and (captured.grad_fn is not None) is history
+
+
 # --------------------------------------------------------------------------------------------------------------- memory
 def test_nothing_of_a_function_is_a_cycle(no_collector: None) -> None:
     x = leaf(1, 2)

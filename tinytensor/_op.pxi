@@ -168,21 +168,23 @@ cdef object call_composed(object callable, PyObject **args, size_t nargsf, PyObj
                 return call_otherwise(f, f.function, args, PyVectorcall_NARGS(nargsf), names)
     result = call_plainly(f.function, args, nargsf, names)
     if result == NULL:
-        name_culprit(f, args, PyVectorcall_NARGS(nargsf))
+        name_culprit(f, args, PyVectorcall_NARGS(nargsf), names)
     return owned_result(result)
 
 
-cdef int name_culprit(Composed f, PyObject **args, Py_ssize_t n) except -1:
+cdef int name_culprit(Composed f, PyObject **args, Py_ssize_t n, PyObject *names) except -1:
     """The error under way, or a TypeError where it is that an argument is no tensor at all."""
     cdef Py_ssize_t i
+    cdef tuple named = () if names == NULL else <tuple><object>names
     try:
         reraise()
     except AttributeError as error:
         if isinstance(error.obj, (TensorCore, ndarray)):
             raise
-        for i in range(n):
-            which = f.parameters[i] if i < len(f.parameters) else f.rest
-            if error.obj is <object>args[i]:
+        for i in range(n + len(named)):
+            which = named[i - n] if i >= n else f.parameters[i] if i < len(f.parameters) else f.rest
+            letters = isinstance(error.obj, str) and isinstance(<object>args[i], str)  # a text is a sequence, too
+            if error.obj is <object>args[i] or (letters and error.obj in <object>args[i]):
                 raise TypeError(
                     f"{f.__name__}: expected {which} as a Tensor or an ndarray, got {type(<object>args[i]).__name__}; use tt.tensor"
                 ) from None

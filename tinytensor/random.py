@@ -83,13 +83,20 @@ def size_of(size: tuple[Any, ...]) -> Shape:
     return shape
 
 
+def _taken(generator: Generator | None, blocks: int) -> tuple[int, int]:
+    """Key and first counter of so many blocks of random numbers."""
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(f"generator: expected a tt.Generator or None, got {type(generator).__name__}")
+    return (default_generator if generator is None else generator).take(blocks)
+
+
 def _floats(kind: int, shape: Shape, dtype: Any, generator: Generator | None, a: float, b: float) -> npt.NDArray[Any]:
     d = get_default_dtype() if dtype is None else check_dtype(dtype, "random")
     per = 4 if d == np.float32 else 2
     count = 1
     for s in shape:
         count *= s
-    key, at = (generator or default_generator).take(-(-count // per))
+    key, at = _taken(generator, -(-count // per))
     return _kernels.random(kind, shape, d, key, at, a, b)
 
 
@@ -155,7 +162,7 @@ def randint(
         raise ValueError("randint: expected randint(high, size) or randint(low, high, size) with size a tuple")
     shape = size_of(tuple(size))
     count = int(np.prod(shape, dtype=np.int64))
-    key, at = (generator or default_generator).take(-(-count // 2))
+    key, at = _taken(generator, -(-count // 2))
     a = _kernels.randint(shape, low, high, key, at)
     return Tensor._new(a if dtype is None else _kernels.owned(a.astype(check_dtype(dtype, "randint"))))
 
@@ -170,7 +177,7 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
         raise TypeError(f"randperm: expected a whole number n, got {n!r}") from None
     if n < 0:
         raise ValueError(f"randperm: expected n >= 0, got {n}")
-    key, at = (generator or default_generator).take(-(-n // 2))
+    key, at = _taken(generator, -(-n // 2))
     a = _kernels.randperm(n, key, at)
     return Tensor._new(a if dtype is None else _kernels.owned(a.astype(check_dtype(dtype, "randperm"))))
 
