@@ -69,7 +69,7 @@ typedef long double real;
     F(sigmoid, r_sigmoid, q_sigmoid, -750, 50, 2, 2, 1, RISES) \
     F(erf, erf, erfl, -6.5, 6.5, 2, 2, 1, RISES) \
     F(erfc, erfc, erfcl, -7, 28, 1, 2.5, 0, FALLS) \
-    F(normcdf, r_normcdf, q_normcdf, -39, 9, 2, 2.5, 0, RISES) \
+    F(normcdf, r_normcdf, q_normcdf, -39, 9, 2, 3, 0, RISES) \
     F(softplus1, r_softplus1, q_softplus1, -750, 50, 2, 2, 0, RISES) \
     F(sinh, sinh, sinhl, -712, 712, 2, 2, 0, RISES) \
     F(cosh, cosh, coshl, -712, 712, 2, 2, 0, 0) \
