@@ -9,6 +9,7 @@ import pickle
 import signal
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,32 @@ def test_ctrl_c_finds_all_groups_of_parameters_stepped_or_none() -> None:
     with pytest.raises(KeyboardInterrupt):
         optimizer.step()
     assert [p.unique().tolist() for g in groups for p in g] == [[0.5], [1], [0.5], [0.5]]
+
+
+def test_ctrl_c_between_a_step_of_lbfgs_and_its_end_leaves_all_of_it() -> None:
+    """Python 3.10 looks for signals where a call returns, when parameters and state are both new already."""
+
+    class Interrupted(optim.LBFGS):
+        def _iterate(self, closure: Any) -> Any:
+            super()._iterate(closure)
+            raise KeyboardInterrupt
+
+    def trained(kind: type[optim.LBFGS]) -> tuple[list[float], dict[str, Any]]:
+        p = nn.Parameter(tt.tensor([1.0, 2.0]))
+        optimizer = kind([p], lr=0.1, max_iter=3)
+
+        def closure() -> tt.Tensor:
+            optimizer.zero_grad()
+            loss = (p**4).sum()
+            loss.backward()
+            return loss
+
+        with suppress(KeyboardInterrupt):
+            optimizer.step(closure)
+        state = optimizer.state[p]
+        return p.tolist(), {key: state[key] for key in ("n_iter", "func_evals", "t", "prev_loss")}
+
+    assert trained(Interrupted) == trained(optim.LBFGS)
 
 
 @pytest.mark.usefixtures("_ctrl_c_raises")

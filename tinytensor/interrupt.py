@@ -14,7 +14,11 @@ __all__ = ["Interrupt", "uninterrupted"]
 
 class Interrupt:
     """Ctrl-C waits from `begin` to `end`, until it is asked for: `pending`. A second one does not, unless `leaving`, where all is
-    put back; nor one outside the main thread's own handler."""
+    put back; nor one outside the main thread's own handler.
+
+    Python 3.10 looks for signals where a `finally` begins, so what must be put back stands in a second one around that which sets
+    `leaving`.
+    """
 
     def __init__(self) -> None:
         self.pending = self.leaving = False
@@ -32,6 +36,7 @@ class Interrupt:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.pending and not self.leaving:
+            self.leaving = True
             raise KeyboardInterrupt
         self.pending = True
 

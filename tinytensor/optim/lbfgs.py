@@ -91,11 +91,12 @@ class LBFGS(Optimizer):
             )
         params = self.param_groups[0]["params"]
         with no_grad():
-            before = [p._data.copy(order="K") for p in params]
+            before, earlier = [p._data.copy(order="K") for p in params], self.state.get(params[0])
             try:
                 loss = self._iterate(closure)
             except BaseException:
-                _put(params, before)
+                if self.state.get(params[0]) is earlier:  # else Ctrl-C came when all was done
+                    _put(params, before)
                 raise
         if self._opt_called is False:
             self._opt_called = True

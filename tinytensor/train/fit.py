@@ -149,52 +149,54 @@ def fit(
     before = [g.get_state() for g in generators]
     interrupt, ready = Interrupt(), False
     try:
-        interrupt.begin()
-        starts = before
-        if state is not None and checkpoint is not None:
-            starts = _resume.begin(generators, state, checkpoint)
-        if isinstance(validation, (int, float, np.integer, np.floating)):
-            if isinstance(validation, bool) or dataset is None:
+        try:
+            interrupt.begin()
+            starts = before
+            if state is not None and checkpoint is not None:
+                starts = _resume.begin(generators, state, checkpoint)
+            if isinstance(validation, (int, float, np.integer, np.floating)):
+                if isinstance(validation, bool) or dataset is None:
+                    raise ValueError(
+                        f"fit: validation={validation} needs data with a length and indices to hold a part of it out: give "
+                        "(inputs, targets) or a Dataset, or validation data of its own"
+                    )
+                dataset, validation = split(dataset, validation, generator)
+            source = pair("fit", data, dataset, batch_size, shuffle, generator)
+            held = None
+            if validation is not None:
+                own = dataset_of(validation, float_dtype(model))
+                held = pair("fit: validation", validation, own, max(256, batch_size))
+            run = Run(model, source, loss, optimizer, epochs, held, interrupt)
+            run.generators, run.generator_starts = generators, starts
+            run.transform, run.accumulate = transform, accumulate
+            run.clip_grad_norm, run.clip_grad_value = clip_grad_norm, clip_grad_value
+            run.metrics = resolve_metrics(metrics)
+            run.schedule_per = "epoch" if isinstance(schedule, ReduceLROnPlateau) else schedule_per
+            run.schedule = _schedule(schedule, optimizer, run.total())
+            if isinstance(run.schedule, ReduceLROnPlateau):
+                run.schedule_per = "epoch"
+            if ema is not None:
+                run.ema_decay = float(ema)
+                run.ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema))
+            run.early_stopping = early_stopping
+            run.restore_best = early_stopping is not None if restore_best is None else restore_best
+            run.save_best, run.checkpoint, run.save_every = save_best, checkpoint, save_every
+            run.callbacks = callbacks
+            run.history.monitor, run.history.mode = _monitor(monitor, mode, held is not None, run.metrics)
+            if held is None and run.metrics and (len(run.metrics) > 1 or not counts_right(run.metrics)):
                 raise ValueError(
-                    f"fit: validation={validation} needs data with a length and indices to hold a part of it out: give "
-                    "(inputs, targets) or a Dataset, or validation data of its own"
+                    f"fit: the metrics {', '.join(run.metrics or ())} are taken on validation data: give validation=, or call evaluate"
                 )
-            dataset, validation = split(dataset, validation, generator)
-        source = pair("fit", data, dataset, batch_size, shuffle, generator)
-        held = None
-        if validation is not None:
-            own = dataset_of(validation, float_dtype(model))
-            held = pair("fit: validation", validation, own, max(256, batch_size))
-        run = Run(model, source, loss, optimizer, epochs, held, interrupt)
-        run.generators, run.generator_starts = generators, starts
-        run.transform, run.accumulate = transform, accumulate
-        run.clip_grad_norm, run.clip_grad_value = clip_grad_norm, clip_grad_value
-        run.metrics = resolve_metrics(metrics)
-        run.schedule_per = "epoch" if isinstance(schedule, ReduceLROnPlateau) else schedule_per
-        run.schedule = _schedule(schedule, optimizer, run.total())
-        if isinstance(run.schedule, ReduceLROnPlateau):
-            run.schedule_per = "epoch"
-        if ema is not None:
-            run.ema_decay = float(ema)
-            run.ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema))
-        run.early_stopping = early_stopping
-        run.restore_best = early_stopping is not None if restore_best is None else restore_best
-        run.save_best, run.checkpoint, run.save_every = save_best, checkpoint, save_every
-        run.callbacks = callbacks
-        run.history.monitor, run.history.mode = _monitor(monitor, mode, held is not None, run.metrics)
-        if held is None and run.metrics and (len(run.metrics) > 1 or not counts_right(run.metrics)):
-            raise ValueError(
-                f"fit: the metrics {', '.join(run.metrics or ())} are taken on validation data: give validation=, or call evaluate"
-            )
-        if state is not None and checkpoint is not None:
-            _resume.compare(run, state, checkpoint)
-        ready = True
-        if state is not None and checkpoint is not None:
-            _resume.restore(run, state, checkpoint)
-        run.display = None if progress is False else progress_of(progress is True)
-        run.train()
+            if state is not None and checkpoint is not None:
+                _resume.compare(run, state, checkpoint)
+            ready = True
+            if state is not None and checkpoint is not None:
+                _resume.restore(run, state, checkpoint)
+            run.display = None if progress is False else progress_of(progress is True)
+            run.train()
+        finally:
+            interrupt.leaving = True  # no call before this: a signal could come in
     finally:
-        interrupt.leaving = True  # no call before this: a signal could come in
         if not ready:
             set_states(generators, before)
         if not ready or run.schedule is not schedule:

@@ -154,9 +154,9 @@ class Run:
                     callback.on_train_end(self)
             finally:
                 self._interrupt.leaving = True  # no call before this: a signal could come in
-                for module, training in modes:
-                    module.training = training
         finally:
+            for module, training in modes:
+                module.training = training
             if self.display is not None:
                 self.display.close()
 
