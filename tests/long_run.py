@@ -35,9 +35,8 @@ class Clock(Callback):
 
     def __init__(self, begin: float, until: float) -> None:
         self.begin, self.until = begin, until
-        self.minutes: dict[
-            int, tuple[int, float]
-        ] = {}  # steps, median in ms: millions of times would be memory that grows
+        # steps and their median in ms: to keep millions of times would be memory that grows
+        self.minutes: dict[int, tuple[int, float]] = {}
         self._minute = 0
         self._times = array("d", bytes(8 * MOST))
         self._count = 0

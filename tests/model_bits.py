@@ -1,7 +1,7 @@
 """The same bits everywhere: the long form, and the networks of the short one (tests/test_same_bits.py).
 
     python tests/model_bits.py THREADS STEPS     prints a hash of the weights of each small network after STEPS steps
-    python tests/model_bits.py long [STEPS=200]  prints Markdown and exits with 1 on any difference; about 25 minutes on two
+    python tests/model_bits.py long [STEPS=200]  prints Markdown and exits with 1 on any difference; about 12 minutes on two
                                                 cores
 
 The long form trains the networks here and those of tests/same_bits.py with 1, 2, 3, 7 and 16 threads, on every instruction set

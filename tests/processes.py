@@ -3,7 +3,7 @@
 Each scenario below runs in a process of its own with a deadline, works out what is right before anything happens, and compares
 all bits afterwards. The table that is printed fits into docs/reliability.md; the exit code is 1 when anything was found: a wrong
 bit, a hang, a crash, a changed mode, a lost thread. Without arguments all run with their full numbers of rounds, which takes
-about 20 minutes on two cores. tests/test_processes.py runs a few rounds of each.
+about 8 minutes on two cores. tests/test_processes.py runs a few rounds of each.
 """
 
 from __future__ import annotations

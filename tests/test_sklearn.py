@@ -39,10 +39,8 @@ SIZES = y / 10.0
 PAIR = np.stack([SIZES, 1 - 3 * SIZES], 1)
 WEIGHTS = np.random.RandomState(3).randint(0, 4, len(y)).astype(float)
 LABELS = np.stack([y % 2, y > 4, y == 3], 1).astype(int)
-THEIRS_IS_OLD = tuple(int(n) for n in sklearn.__version__.split(".")[:2]) < (
-    1,
-    7,
-)  # no weights, no poisson, no early stopping of texts
+# before 1.7: no weights, no loss="poisson"; 1.6.0: no early stopping with texts for classes
+THEIRS_IS_OLD = tuple(int(n) for n in sklearn.__version__.split(".")[:2]) < (1, 7)
 
 
 @pytest.mark.filterwarnings("ignore")  # the checks provoke warnings on purpose
