@@ -78,8 +78,8 @@ AREAS = {
     ],
 }
 TESTS = {  # of C and Cython: the room that mirrors a file first
-    "_tape.pyx": "test_walk test_tape test_autograd test_tensor test_function test_checkpoint nn/test_hooks test_memory ops/test_inplace",
-    "_op.pxi": "test_op test_spelling test_errors test_tape ops/test_agreement test_autograd test_function",
+    "_tape.pyx": "test_walk test_tape test_autograd test_tensor test_function test_checkpoint test_anomaly nn/test_hooks test_memory ops/test_inplace",
+    "_op.pxi": "test_op test_spelling test_errors test_tape ops/test_agreement test_autograd test_function test_anomaly",
     "_hooks.pxi": "nn/test_hooks test_tape test_autograd test_function test_checkpoint",
     "_anomaly.pxi": "test_anomaly",
     "_lines.pxi": "test_tape test_anomaly viz/test_explain",
@@ -93,6 +93,11 @@ TESTS = {  # of C and Cython: the room that mirrors a file first
     "_images.pxi": "test_warp",
     "matmul.h": "test_kernels ops/test_product ops/test_contraction ops/test_convolution",
     "vmath.h": "test_vmath ops/test_elementary ops/test_activation",
+    "vmath_trig.h": "test_vmath ops/test_elementary",
+    "isa.h": "test_kernels test_vmath ops/test_product ops/test_reduction ops/test_loss",
+    "unary.h": "test_kernels ops/test_activation ops/test_elementary ops/test_inplace",
+    "binary.h": "test_kernels ops/test_ops ops/test_elementary ops/test_inplace",
+    "map.h": "test_kernels ops/test_ops ops/test_edges ops/test_inplace",
     "reduce.h": "test_kernels ops/test_reduction ops/test_statistics",
     "softmax.h": "ops/test_loss ops/test_activation test_kernels ops/test_losses",
     "sparse.h": "test_kernels ops/test_product",
@@ -550,6 +555,7 @@ def draws(area: str, seed: int) -> Iterator[Fault]:
     for path in files:
         name = str(path.relative_to(ROOT))
         for f in faults_of(name, path.read_text()):
+            assert path.suffix == ".py" or path.name in TESTS, f"TESTS does not say which tests mirror {name}"
             lines.setdefault((f.file, f.line), []).append(f)
     places, rng = sorted(lines), random.Random(f"{seed} {area}")
     while places:
@@ -645,6 +651,7 @@ def main() -> int:
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "mutate")
     a = parser.parse_args()
+    sys.path.insert(0, str(ROOT))  # the package of this tree, whatever is installed
     if a.only:
         return only(a.only)
     if a.map:

@@ -152,6 +152,18 @@ def test_backward_alone_may_be_watched_and_grad_too() -> None:
     assert x.grad.tolist() == [0.25, math.inf]
 
 
+def test_forward_is_watched_again_after_a_backward() -> None:
+    x = leaf(1, 4)
+    with tt.detect_anomaly():
+        (x * x).sum().backward()
+        with pytest.raises(AnomalyError, match="forward of log"):
+            tt.log(x - 1)
+        with pytest.raises(AnomalyError, match="backward of sqrt"):
+            tt.sqrt(x - 1).sum().backward()
+        with pytest.raises(AnomalyError, match="forward of log"):
+            tt.log(x - 1)
+
+
 def test_gradients_are_the_same_bits_in_anomaly_mode() -> None:
     def step() -> list[Any]:
         tt.manual_seed(0)

@@ -215,6 +215,28 @@ def test_gradients_after_hooks_share_no_memory() -> None:
     assert not np.shares_memory(z.grad.numpy(), kept[0].numpy())
 
 
+def test_what_a_hook_returns_gets_the_dtype_of_the_gradient() -> None:
+    x = tt.tensor([1.0, 2.0], requires_grad=True)
+    x.register_hook(lambda g: g.double() * 3)
+    y = x * 2
+    y.register_hook(lambda g: g.double() + 1)
+    seen: list[tt.Tensor] = []
+    y.register_hook(seen.append)
+    y.sum().backward()
+    assert (x.grad.dtype, x.grad.tolist()) == (tt.float32, [12, 12])
+    assert (seen[0].dtype, seen[0].tolist()) == (tt.float32, [2, 2])
+
+
+def test_a_gradient_that_a_hook_kept_stays_as_it_was() -> None:
+    x = leaf(3, 5)
+    kept: list[tt.Tensor] = []
+    x.register_hook(kept.append)
+    for _ in range(2):
+        (x * x).sum().backward()
+    assert [k.tolist() for k in kept] == [[6, 10], [6, 10]]
+    assert x.grad.tolist() == [12, 20]
+
+
 def test_a_handle_ends_with_its_block() -> None:
     x = leaf(1)
     y = x * 1

@@ -92,6 +92,10 @@ def test_what_a_kernel_refuses() -> None:
         K.map2(K.OPS["add"], 1.0, 2.0)
     with pytest.raises(TypeError, match="where: expected a bool condition, got float32"):
         K.map3(K.OPS["where"], a, a, a)
+    with pytest.raises(TypeError, match="where: expected float32 or float64, got int64"):
+        K.map3(K.OPS["where"], a > 0, np.ones(3, np.int64), a)
+    with pytest.raises(TypeError, match="where: expected one dtype, got float32 and float64"):
+        K.map3(K.OPS["where"], a > 0, a, b)
     with pytest.raises(ValueError, match=r"mul: shapes \(3,\) and \(4,\)"):
         K.map2(K.OPS["mul"], a, np.ones(4, np.float32))
 
@@ -156,6 +160,20 @@ def test_subnormals_are_kept() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- memory
+@pytest.mark.skipif(not K.pool_limit(), reason="this build keeps no memory back")
+def test_the_pool_counts_what_it_holds_and_wastes_at_most_a_quarter() -> None:
+    for units in [*range(1, 260), *(2**e + d for e in range(9, 17) for d in (-1, 0, 1, 2**e // 3))]:
+        for n in (64 * units - 47, 64 * units):  # up to 16 bytes lie in the owner
+            K.pool_clear()
+            a = K.empty((n,), np.uint8)
+            del a
+            waiting = K.pool_bytes()
+            assert n <= waiting <= 1.25 * 64 * units, n
+            a = K.empty((n,), np.uint8)
+            assert K.pool_bytes() == 0, n
+            del a
+
+
 @pytest.mark.skipif(not K.pool_limit(), reason="this build keeps no memory back")
 def test_memory_comes_back_to_the_pool() -> None:
     K.pool_clear()

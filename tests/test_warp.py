@@ -178,6 +178,11 @@ def test_images_that_an_index_could_not_reach_are_refused() -> None:
     huge = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (1, 0, 50000, 50000), (0, 0, 0, 0))
     with pytest.raises(ValueError, match="50000 x 50000 are too large"):
         K.warp(huge, identity(1))
+    most = 0x7FFFFFFF // 4 - 3  # (height + 3) (width + 3) stays below 2^31
+    assert K.warp(np.zeros((0, 1, most, 1), np.float32), identity(0)).shape == (0, 1, most, 1)
+    for h, w in ((most + 1, 1), (1, most + 1)):
+        with pytest.raises(ValueError, match=f"{h} x {w} are too large"):
+            K.warp(np.zeros((0, 1, h, w), np.float32), identity(0))
 
 
 # ------------------------------------------------------------------------------------------------------------ smoothing

@@ -82,6 +82,23 @@ def test_gradient_in_another_layout(kind, reference, options):
     )
 
 
+@pytest.mark.parametrize(("kind", "reference", "options"), CASES, ids=IDS)
+def test_state_and_parameter_in_other_layouts(kind, reference, options):
+    array, grads = start((6, 4)), gradients((6, 4))
+    p = tt.from_numpy(np.repeat(array, 2, axis=1)[:, ::2]).requires_grad_()
+    optimizer = kind([p], lr=0.01, **options)
+    take_steps(optimizer, [p], [grads[:3]])
+    state = optimizer.state.get(p, {})
+    held = {key: value for key, value in state.items() if isinstance(value, tt.Tensor) and value.ndim == 2}
+    for i, (key, value) in enumerate(held.items()):
+        other = np.repeat(value.numpy(), 2, axis=0)[::2] if i % 2 else np.asfortranarray(value.numpy())
+        state[key] = held[key] = tt.from_numpy(other)
+    take_steps(optimizer, [p], [grads[3:]])
+    wanted = last(reference, array, grads, 0.01, **options)
+    np.testing.assert_allclose(p.detach().numpy(), wanted, rtol=1e-12, atol=1e-14)
+    assert all(state[key] is value for key, value in held.items())
+
+
 STATES = [
     (optim.SGD, {"momentum": 0.9}, ["momentum_buffer"]),
     (optim.Adam, {"amsgrad": True}, ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]),
