@@ -217,6 +217,13 @@ def test_integers_refuse_gradients(make: Callable[[], Any]) -> None:
         make()
 
 
+@pytest.mark.parametrize("dtype", [tt.float32, tt.float64])
+def test_the_exponent_of_zero_has_a_gradient_where_the_power_is_infinite(dtype: tt.dtype) -> None:
+    y = tt.tensor([-2.0, -1.0, -0.5, -1e-3, 0.0, 1e-3, 2.0], dtype=dtype, requires_grad=True)
+    tt.pow(tt.zeros(7, dtype=dtype), y).sum().backward()
+    assert y.grad.tolist() == [-math.inf] * 4 + [0.0] * 3
+
+
 def test_a_power_whose_exponent_and_upstream_are_tiny_keeps_its_gradient() -> None:
     """Their product underflows; the gradient, with the large power, does not. An exponent of 0 has none, whatever comes."""
     x = tt.tensor([1e-30, 0.0], requires_grad=True)
