@@ -105,6 +105,11 @@ def test_a_rule_does_not_add_where_it_must_not() -> None:
     x = fresh()
     times(x, 3.0).sum().backward(create_graph=True)
     assert (seen, x.grad.tolist()) == ([(False, False)], [13, 13])
+    x = fresh()
+    before = x.grad._data
+    before.flags.writeable = False
+    times(x, 1.0).sum().backward()
+    assert (seen, x.grad.tolist(), before.tolist()) == ([(False, False)], [11, 11], [10, 10])
 
 
 # ------------------------------------------------------------------------------------------------------- the compiled walk
