@@ -106,6 +106,7 @@ STATES = [
     (optim.RAdam, {}, ["exp_avg", "exp_avg_sq"]),
     (optim.Adamax, {}, ["exp_avg", "exp_inf"]),
     (optim.RMSprop, {"momentum": 0.9, "centered": True}, ["grad_avg", "momentum_buffer", "square_avg"]),
+    (optim.RMSprop, {}, ["square_avg"]),
     (optim.Adagrad, {"lr_decay": 0.1}, ["sum"]),
     (optim.Adadelta, {}, ["acc_delta", "square_avg"]),
     (optim.Lion, {}, ["exp_avg"]),
