@@ -740,6 +740,31 @@ def _with_rule(function: Any) -> Any:
     return f
 
 
+def test_custom_vjp_watches_its_residuals_and_frees_them(no_collector: None) -> None:
+    x, y, f = leaf(0.3, 0.5), leaf(2, 3), made()
+    t = y * 1.0
+    z = f(x, t)
+    t.mul_(2.0)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        z.sum().backward()
+    kept: list[Any] = []
+
+    @tt.custom_vjp
+    def square(x: tt.Tensor) -> tt.Tensor:
+        return x * x
+
+    def fwd(x: tt.Tensor) -> Any:
+        inside = x * 2.0
+        kept.append(weakref.ref(inside._data))
+        return x * x, [inside]
+
+    square.defvjp(fwd, lambda residuals, g: (g * residuals[0],))
+    z = square(x)
+    assert kept[-1]() is not None
+    z.sum().backward()
+    assert (kept[-1](), x.grad.tolist()) == (None, [0.6, 1.0])
+
+
 def test_custom_vjp_holds_no_cycle(no_collector: None) -> None:
     x, f = leaf(0.5), made()
     y = f(x, x)

@@ -182,3 +182,12 @@ def test_a_kernel_takes_what_it_can_and_the_function_the_rest() -> None:
     assert len(seen) == 3
     with pytest.raises(ValueError, match=r"mul: shapes \(2,\) and \(3,\)"):
         product(two, np.ones(3))
+
+
+# ------------------------------------------------------------------------------------------------------------ docstrings
+@pytest.mark.parametrize("room", [tt, tt.nn, tt.nn.functional, tt.optim, tt.linalg, tt.data, tt.train, tt.viz, tt.func])
+def test_everything_public_says_what_it_does(room: Any) -> None:
+    public = [n for n in getattr(room, "__all__", dir(room)) if not n.startswith("_")]
+    silent = [n for n in public if callable(getattr(room, n)) and not (getattr(room, n).__doc__ or "").strip()]
+    assert len(public) > 5
+    assert not silent

@@ -147,6 +147,22 @@ def test_a_gradient_without_history_is_found_at_second_order(fast_mode: bool) ->
         gradgradcheck(square, leaf(3), fast_mode=fast_mode)
 
 
+@both_modes
+def test_a_backward_that_fails_at_second_order_is_found(fast_mode: bool) -> None:
+    @op
+    def square(x: Array) -> Any:
+        return x * x
+
+    @square.rule
+    def _(g: Any, x: Any) -> Any:
+        if isinstance(x, tt.Tensor):
+            raise RuntimeError("no second order")
+        return g * 2 * x
+
+    with pytest.raises(GradcheckError, match=r"gradgradcheck: backward failed: .*no second order"):
+        gradgradcheck(square, leaf(3), fast_mode=fast_mode)
+
+
 def test_what_detaches_is_found() -> None:
     for fast_mode in (False, True):
         with pytest.raises(GradcheckError):

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+import pytorch_runs as runs
 from formulas import CASES, IDS
 
 import tinytensor as tt
@@ -53,77 +54,13 @@ def test_fifty_steps(case):
     np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"line_search_fn": "strong_wolfe", "max_iter": 3},
-        {"line_search_fn": "strong_wolfe", "max_iter": 30, "history_size": 4},
-        {"line_search_fn": "strong_wolfe", "lr": 0.01, "max_eval": 9},
-        {"line_search_fn": "strong_wolfe", "lr": 50.0, "max_iter": 5},
-        {"lr": 0.002, "max_iter": 10},
-        {"lr": 0.002, "history_size": 3, "max_eval": 6},
-    ],
-)
-def test_lbfgs(options):
-    start = np.array([-1.2, 1.0, 0.7, -0.3])
-    p, q = tt.from_numpy(start.copy()).requires_grad_(), torch.tensor(start, requires_grad=True)
-
-    def rosenbrock(v):
-        return (100 * (v[1:] - v[:-1] ** 2) ** 2 + (1 - v[:-1]) ** 2).sum()
-
-    def closure_of(optimizer, v):
-        def closure():
-            optimizer.zero_grad()
-            loss = rosenbrock(v)
-            loss.backward()
-            return loss
-
-        return closure
-
-    ours, theirs = optim.LBFGS([p], **options), torch.optim.LBFGS([q], **options)
-    for _ in range(4):
-        mine, its = ours.step(closure_of(ours, p)), theirs.step(closure_of(theirs, q))
-        np.testing.assert_allclose(mine.item(), its.item(), rtol=1e-7)
-        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-7)
-        assert ours.state[p]["func_evals"] == theirs.state[q]["func_evals"]
-        assert ours.state[p]["n_iter"] == theirs.state[q]["n_iter"]
+@pytest.mark.parametrize("name", runs.NAMES)
+@pytest.mark.filterwarnings("ignore")
+def test_the_recorded_runs_are_its(name):
+    np.testing.assert_allclose(runs.run(torch, name), runs.recorded()[name], rtol=1e-6, atol=1e-9)
 
 
 S, T = schedules, torch.optim.lr_scheduler
-SCHEDULES = {
-    "step": lambda m, o: m.StepLR(o, 3, 0.5),
-    "multistep": lambda m, o: m.MultiStepLR(o, [2, 5, 5, 9], 0.5),
-    "exponential": lambda m, o: m.ExponentialLR(o, 0.9),
-    "constant": lambda m, o: m.ConstantLR(o, 0.25, 4),
-    "linear": lambda m, o: m.LinearLR(o, 0.2, 0.9, 8),
-    "polynomial": lambda m, o: m.PolynomialLR(o, 9, 2.0),
-    "cosine": lambda m, o: m.CosineAnnealingLR(o, 8, 0.001),
-    "restarts": lambda m, o: m.CosineAnnealingWarmRestarts(o, 3, 2, 0.001),
-    "restarts equal": lambda m, o: m.CosineAnnealingWarmRestarts(o, 4),
-    "lambda": lambda m, o: m.LambdaLR(o, [lambda e: 0.9**e, lambda e: 1 / (e + 1)]),
-    "multiplicative": lambda m, o: m.MultiplicativeLR(o, lambda e: 0.8 + 0.01 * e),
-    "cycle": lambda m, o: m.OneCycleLR(o, [0.7, 0.1], total_steps=30),
-    "cycle in three": lambda m, o: m.OneCycleLR(
-        o, 0.7, epochs=5, steps_per_epoch=6, three_phase=True, anneal_strategy="linear"
-    ),
-    "triangular": lambda m, o: m.CyclicLR(o, 0.01, [0.5, 0.1], 3, 5),
-    "triangular2": lambda m, o: m.CyclicLR(o, [0.01, 0.02], 0.5, 4, mode="triangular2"),
-    "exp range": lambda m, o: m.CyclicLR(o, 0.01, 0.5, 4, mode="exp_range", gamma=0.9, cycle_momentum=False),
-    "own scale": lambda m, o: m.CyclicLR(o, 0.01, 0.5, 4, scale_fn=lambda x: 1 / x),
-    "own scale by step": lambda m, o: m.CyclicLR(o, 0.01, 0.5, 4, scale_fn=lambda x: 0.9**x, scale_mode="iterations"),
-    "warm-up": lambda m, o: m.SequentialLR(o, [m.LinearLR(o, 0.1, 1.0, 5), m.CosineAnnealingLR(o, 20)], [5]),
-    "three in turn": lambda m, o: m.SequentialLR(
-        o, [m.ConstantLR(o, 0.1, 3), m.ExponentialLR(o, 0.9), m.StepLR(o, 2, 0.5)], [3, 9]
-    ),
-    "in turn, later": lambda m, o: m.SequentialLR(o, [m.LambdaLR(o, lambda e: 0.5**e), m.PolynomialLR(o, 6)], [4]),
-    "multiplicative second": lambda m, o: m.SequentialLR(
-        o, [m.ConstantLR(o, 0.5, 9), m.MultiplicativeLR(o, lambda e: 0.9)], [4]
-    ),
-    "restarts second": lambda m, o: m.SequentialLR(
-        o, [m.LinearLR(o, 0.5, 1.0, 4), m.CosineAnnealingWarmRestarts(o, 3, 2)], [4]
-    ),
-    "chained": lambda m, o: m.ChainedScheduler([m.LinearLR(o, 0.1, 1.0, 5), m.ExponentialLR(o, 0.9)]),
-}
 
 
 def pair():
@@ -138,49 +75,6 @@ def same(ours, theirs, mine, its):
     assert mine.get_last_lr() == pytest.approx(its.get_last_lr(), rel=1e-12, abs=1e-15)
     for a, b in zip(ours.param_groups, theirs.param_groups, strict=True):
         assert (a["lr"], a["momentum"]) == pytest.approx((b["lr"], b["momentum"]), rel=1e-12, abs=1e-15)
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules(name):
-    ours, theirs = pair()
-    mine, its = SCHEDULES[name](S, ours), SCHEDULES[name](T, theirs)
-    same(ours, theirs, mine, its)
-    for _ in range(25):
-        for each in (ours, theirs, mine, its):
-            each.step()
-        same(ours, theirs, mine, its)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"patience": 1},
-        {"mode": "max", "patience": 0, "factor": 0.5, "min_lr": [0.1, 0.01]},
-        {"patience": 1, "threshold": 0.3, "threshold_mode": "abs", "cooldown": 2},
-        {"mode": "max", "patience": 2, "threshold": 0.2, "threshold_mode": "abs", "eps": 0.1},
-    ],
-)
-def test_plateau(options):
-    ours, theirs = pair()
-    mine, its = S.ReduceLROnPlateau(ours, **options), T.ReduceLROnPlateau(theirs, **options)
-    for measure in [1.0, 0.9, 0.95, 0.94, float("nan"), 0.8, 0.8, 0.9, 1.5, 1.4, 1.6, 0.1, 0.1, 0.2, 0.2, 0.2]:
-        mine.step(measure)
-        its.step(measure)
-        same(ours, theirs, mine, its)
-        assert mine.in_cooldown == its.in_cooldown
-
-
-@pytest.mark.parametrize("arguments", [(0.1,), ([0.1, 0.3], 4, "linear"), (0.1, 0)])
-def test_swalr(arguments):
-    ours, theirs = pair()
-    before, its_before = S.ExponentialLR(ours, 0.9), T.ExponentialLR(theirs, 0.9)
-    mine, its = swa_utils.SWALR(ours, *arguments), torch.optim.swa_utils.SWALR(theirs, *arguments)
-    same(ours, theirs, mine, its)
-    for epoch in range(15):
-        for each in (ours, theirs, *((before, its_before) if epoch < 3 else (mine, its))):
-            each.step()
-        for a, b in zip(ours.param_groups, theirs.param_groups, strict=True):
-            assert a["lr"] == pytest.approx(b["lr"], rel=1e-12)
 
 
 @pytest.mark.parametrize(

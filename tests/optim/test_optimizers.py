@@ -240,6 +240,27 @@ def test_loaded_state_is_a_copy_in_the_parameters_dtype():
     assert not np.shares_memory(same.state[p]["momentum_buffer"].numpy(), kept.numpy())
 
 
+@pytest.mark.parametrize("read", [np.asarray, tt.tensor])
+def test_numbers_of_a_state_may_be_arrays_or_tensors(read):
+    p = parameter(start((3,)))
+    optimizer = optim.NAdam([p], lr=0.1)
+    take_steps(optimizer, [p], [gradients((3,))])
+    saved = optimizer.state_dict()
+    kept = saved["state"][0]
+    saved["state"] = {0: {key: v if isinstance(v, tt.Tensor) else read(v) for key, v in kept.items()}}
+    other = optim.NAdam([p], lr=0.1)
+    other.load_state_dict(saved)
+    loaded = other.state[p]
+    assert (type(loaded["step"]), loaded["step"]) == (int, kept["step"])
+    assert type(loaded["mu_product"]) is float
+    assert loaded["mu_product"] == pytest.approx(kept["mu_product"], rel=1e-6)
+    saved["state"] = {0: {key: np.asarray(v) for key, v in kept.items()}}
+    other.load_state_dict(saved)
+    for key in ("exp_avg", "exp_avg_sq"):
+        assert isinstance(other.state[p][key], tt.Tensor)
+        np.testing.assert_array_equal(other.state[p][key].numpy(), kept[key].numpy())
+
+
 def test_load_state_dict_refuses_misfits_and_changes_nothing():
     a, b = parameter(start((3,))), parameter(start((4,)))
     source = optim.SGD([a, b], lr=0.1, momentum=0.9)

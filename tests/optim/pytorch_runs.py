@@ -1,0 +1,176 @@
+"""Runs of L-BFGS and of schedules that read the same in tinytensor and in PyTorch: `package` is either. What PyTorch gives
+lies in pytorch_runs.json, so that a machine without PyTorch has it, too; where PyTorch is installed,
+
+    python tests/optim/pytorch_runs.py writes that file again"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("pytorch_runs.json")
+START = [-1.2, 1.0, 0.7, -0.3]
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "rosenbrock": lambda v: (100 * (v[1:] - v[:-1] ** 2) ** 2 + (1 - v[:-1]) ** 2).sum(),
+    "waves": lambda v: (v**2).sum() / 20 + (3 * v).cos().sum() + v[0] * v[1],
+    "steep": lambda v: (v**4).sum() + (v[1:] * v[:-1]).sum() / 3 + (2 * v).exp().sum(),
+    "kinks": lambda v: (v * 3 - 1).abs().sum() + (v**2).sum(),
+    "flat": lambda v: (1e-3 * v**2).sum() + 1,
+}
+WOLFE = {"line_search_fn": "strong_wolfe"}
+LBFGS: dict[str, tuple[str, dict[str, Any]]] = {
+    f"{function} {name}": (function, options)
+    for function in FUNCTIONS
+    for name, options in {
+        "three": {**WOLFE, "max_iter": 3},
+        "short history": {**WOLFE, "max_iter": 30, "history_size": 4},
+        "short steps": {**WOLFE, "lr": 0.001, "max_iter": 4},
+        "few calls": {**WOLFE, "lr": 0.01, "max_eval": 9},
+        "long steps": {**WOLFE, "lr": 50.0, "max_iter": 5},
+        "too long": {**WOLFE, "lr": 4e4, "max_iter": 3},
+        "loose": {**WOLFE, "tolerance_grad": 0.5, "tolerance_change": 0.01},
+        "no search": {"lr": 0.002, "max_iter": 10},
+        "no search, short": {"lr": 0.002, "history_size": 3, "max_eval": 6},
+    }.items()
+    if (function, name) != ("flat", "few calls")  # a slope of exactly 0.9 times another: rounding decides
+}
+SCHEDULES: dict[str, Callable[[Any, Any], Any]] = {
+    "step": lambda m, o: m.StepLR(o, 3, 0.5),
+    "multistep": lambda m, o: m.MultiStepLR(o, [2, 5, 5, 9], 0.5),
+    "exponential": lambda m, o: m.ExponentialLR(o, 0.9),
+    "constant": lambda m, o: m.ConstantLR(o, 0.25, 4),
+    "linear": lambda m, o: m.LinearLR(o, 0.2, 0.9, 8),
+    "polynomial": lambda m, o: m.PolynomialLR(o, 9, 2.0),
+    "cosine": lambda m, o: m.CosineAnnealingLR(o, 8, 0.001),
+    "restarts": lambda m, o: m.CosineAnnealingWarmRestarts(o, 3, 2, 0.001),
+    "restarts equal": lambda m, o: m.CosineAnnealingWarmRestarts(o, 4),
+    "lambda": lambda m, o: m.LambdaLR(o, [lambda e: 0.9**e, lambda e: 1 / (e + 1)]),
+    "multiplicative": lambda m, o: m.MultiplicativeLR(o, lambda e: 0.8 + 0.01 * e),
+    "cycle": lambda m, o: m.OneCycleLR(o, [0.7, 0.1], total_steps=30),
+    "cycle in three": lambda m, o: m.OneCycleLR(
+        o, 0.7, epochs=5, steps_per_epoch=6, three_phase=True, anneal_strategy="linear"
+    ),
+    "triangular": lambda m, o: m.CyclicLR(o, 0.01, [0.5, 0.1], 3, 5),
+    "triangular2": lambda m, o: m.CyclicLR(o, [0.01, 0.02], 0.5, 4, mode="triangular2"),
+    "exp range": lambda m, o: m.CyclicLR(o, 0.01, 0.5, 4, mode="exp_range", gamma=0.9, cycle_momentum=False),
+    "own scale": lambda m, o: m.CyclicLR(o, 0.01, 0.5, 4, scale_fn=lambda x: 1 / x),
+    "own scale by step": lambda m, o: m.CyclicLR(o, 0.01, 0.5, 4, scale_fn=lambda x: 0.9**x, scale_mode="iterations"),
+    "warm-up": lambda m, o: m.SequentialLR(o, [m.LinearLR(o, 0.1, 1.0, 5), m.CosineAnnealingLR(o, 20)], [5]),
+    "three in turn": lambda m, o: m.SequentialLR(
+        o, [m.ConstantLR(o, 0.1, 3), m.ExponentialLR(o, 0.9), m.StepLR(o, 2, 0.5)], [3, 9]
+    ),
+    "in turn, later": lambda m, o: m.SequentialLR(o, [m.LambdaLR(o, lambda e: 0.5**e), m.PolynomialLR(o, 6)], [4]),
+    "multiplicative second": lambda m, o: m.SequentialLR(
+        o, [m.ConstantLR(o, 0.5, 9), m.MultiplicativeLR(o, lambda e: 0.9)], [4]
+    ),
+    "restarts second": lambda m, o: m.SequentialLR(
+        o, [m.LinearLR(o, 0.5, 1.0, 4), m.CosineAnnealingWarmRestarts(o, 3, 2)], [4]
+    ),
+    "chained": lambda m, o: m.ChainedScheduler([m.LinearLR(o, 0.1, 1.0, 5), m.ExponentialLR(o, 0.9)]),
+}
+PLATEAUS: dict[str, dict[str, Any]] = {
+    "patient": {"patience": 1},
+    "largest": {"mode": "max", "patience": 0, "factor": 0.5, "min_lr": [0.1, 0.01]},
+    "absolute": {"patience": 1, "threshold": 0.3, "threshold_mode": "abs", "cooldown": 2},
+    "least change": {"mode": "max", "patience": 2, "threshold": 0.2, "threshold_mode": "abs", "eps": 0.1},
+    "change below eps": {"patience": 0, "factor": 0.75, "eps": 0.1},
+}
+MEASURES = [1.0, 0.9, 0.95, 0.94, math.nan, 0.8, 0.8, 0.9, 1.5, 1.4, 1.6, 0.1, 0.1, 0.2, 0.2, 0.2]
+SWALR = {"half": (0.1,), "each linear": ([0.1, 0.3], 4, "linear"), "at once": (0.1, 0)}
+
+
+def lbfgs(package: Any, name: str) -> list[list[float]]:
+    """Four steps: the loss, the parameters, and how many calls and iterations it took so far."""
+    function, options = LBFGS[name]
+    v = package.tensor(START, dtype=package.float64, requires_grad=True)
+    optimizer = package.optim.LBFGS([v], **options)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = FUNCTIONS[function](v)
+        loss.backward()
+        return loss
+
+    rows = []
+    for _ in range(4):
+        loss = optimizer.step(closure)
+        state = optimizer.state[v]
+        rows.append([loss.item(), *v.tolist(), state["func_evals"], state["n_iter"], state.get("t", 0)])
+    return rows
+
+
+def optimizer_of(package: Any) -> Any:
+    """SGD with two groups."""
+    groups = [{"params": [package.ones(2, requires_grad=True)], "lr": lr} for lr in (0.5, 0.02)]
+    return package.optim.SGD(groups, momentum=0.9)
+
+
+def rates(optimizer: Any) -> list[float]:
+    return [x for group in optimizer.param_groups for x in (float(group["lr"]), group["momentum"])]
+
+
+def schedule(package: Any, name: str) -> list[list[float]]:
+    """Rates and momenta of 25 steps."""
+    optimizer = optimizer_of(package)
+    scheduler = SCHEDULES[name](package.optim.lr_scheduler, optimizer)
+    rows = [[*rates(optimizer), *map(float, scheduler.get_last_lr())]]
+    for _ in range(25):
+        optimizer.step()
+        scheduler.step()
+        rows.append([*rates(optimizer), *map(float, scheduler.get_last_lr())])
+    return rows
+
+
+def plateau(package: Any, name: str) -> list[list[float]]:
+    optimizer = optimizer_of(package)
+    scheduler = package.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **PLATEAUS[name])
+    rows = []
+    for measure in MEASURES:
+        scheduler.step(measure)
+        rows.append([*rates(optimizer), scheduler.in_cooldown, scheduler.num_bad_epochs])
+    return rows
+
+
+def swalr(package: Any, name: str) -> list[list[float]]:
+    optimizer = optimizer_of(package)
+    before = package.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+    scheduler = package.optim.swa_utils.SWALR(optimizer, *SWALR[name])
+    rows = []
+    for epoch in range(15):
+        optimizer.step()
+        (before if epoch < 3 else scheduler).step()
+        rows.append(rates(optimizer))
+    return rows
+
+
+RUNS: dict[str, tuple[Callable[[Any, str], list[list[float]]], Any]] = {
+    "lbfgs": (lbfgs, LBFGS),
+    "schedule": (schedule, SCHEDULES),
+    "plateau": (plateau, PLATEAUS),
+    "swalr": (swalr, SWALR),
+}
+NAMES = [f"{kind}: {name}" for kind, (_, names) in RUNS.items() for name in names]
+
+
+def run(package: Any, named: str) -> list[list[float]]:
+    kind, name = named.split(": ")
+    return [[float(x) for x in row] for row in RUNS[kind][0](package, name)]
+
+
+def recorded() -> dict[str, list[list[float]]]:
+    found: dict[str, list[list[float]]] = json.loads(FILE.read_text())["runs"]
+    return found
+
+
+if __name__ == "__main__":
+    import warnings
+
+    import torch
+    import torch.optim.swa_utils
+
+    warnings.simplefilter("ignore")
+    runs = ",\n".join(f"{json.dumps(n)}: {json.dumps(run(torch, n))}" for n in NAMES)
+    FILE.write_text(f'{{"made by": "PyTorch {torch.__version__}", "runs": {{\n{runs}\n}}}}\n')

@@ -1,0 +1,19 @@
+"""L-BFGS and schedules against what PyTorch gave (tests/optim/pytorch_runs.json)."""
+
+import numpy as np
+import pytest
+import pytorch_runs as runs
+
+import tinytensor as tt
+
+RECORDED = runs.recorded()
+
+
+@pytest.mark.parametrize("name", runs.NAMES)
+@pytest.mark.filterwarnings("ignore")
+def test_the_run_is_pytorchs(name):
+    np.testing.assert_allclose(runs.run(tt, name), RECORDED[name], rtol=1e-6, atol=1e-9)
+
+
+def test_each_run_is_recorded():
+    assert list(RECORDED) == runs.NAMES
