@@ -772,6 +772,20 @@ def test_custom_vjp_holds_no_cycle(no_collector: None) -> None:
     del y
     assert [r() for r in refs] == [None] * 3
 
+    @tt.custom_vjp
+    def exp(x: tt.Tensor) -> tt.Tensor:
+        return tt.exp(x)
+
+    def fwd(x: tt.Tensor) -> Any:
+        y = tt.exp(x)
+        return y, {"output": y}
+
+    exp.defvjp(fwd, lambda residuals, g: (g * residuals["output"],))
+    y = exp(x)
+    refs = [weakref.ref(o) for o in (y, y.grad_fn, y._data)]
+    del y
+    assert [r() for r in refs] == [None] * 3
+
 
 # -------------------------------------------------------------------------------------------------------------- PyTorch
 def test_functions_agree_with_pytorch() -> None:
