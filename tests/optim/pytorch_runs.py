@@ -1,7 +1,8 @@
-"""Runs of L-BFGS and of schedules that read the same in tinytensor and in PyTorch: `package` is either. What PyTorch gives
-lies in pytorch_runs.json, so that a machine without PyTorch has it, too; where PyTorch is installed,
+"""Runs of L-BFGS and of schedules that read the same in tinytensor and in PyTorch: `package` is either.
 
-    python tests/optim/pytorch_runs.py writes that file again"""
+What PyTorch gives lies in pytorch_runs.json, so that a machine without PyTorch has it, too. Where PyTorch is installed,
+`python tests/optim/pytorch_runs.py` writes that file again.
+"""
 
 from __future__ import annotations
 
