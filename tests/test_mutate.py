@@ -31,6 +31,10 @@ def test_the_draw_is_the_same_again() -> None:
 
 def test_the_first_failing_test_ends_a_run(tmp_path: Path) -> None:
     listed, file = tmp_path / "listed.json", tmp_path / "test_it.py"
-    file.write_text("def test_good(): pass\ndef test_bad(): assert False\ndef test_never(): raise SystemExit\n")
+    never = tmp_path / "never"
+    file.write_text(
+        f"def test_good(): pass\ndef test_bad(): assert False\ndef test_never(): open({str(never)!r}, 'w').close()\n"
+    )
     listed.write_text(f'["{file}"]')
     assert mutate.only(str(listed)) == pytest.ExitCode.TESTS_FAILED
+    assert not never.exists()

@@ -24,11 +24,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "growing waves": lambda v: (v.sin() * v).sum(),
 }
 WOLFE = {"line_search_fn": "strong_wolfe"}
-UNSTABLE = {
-    ("flat", "few calls"),
-    ("flat", "long steps"),
-    ("growing waves", "long steps"),
-}  # the last bit decides which way they go
+# the last bit decides which way these go
+UNSTABLE = {("flat", "few calls"), ("flat", "long steps"), ("growing waves", "long steps")}
 LBFGS: dict[str, tuple[str, dict[str, Any], list[float]]] = {
     f"{function} {name}": (function, options, FAR if name == "from afar" else START)
     for function in FUNCTIONS
@@ -167,6 +164,11 @@ NAMES = [f"{kind}: {name}" for kind, (_, names) in RUNS.items() for name in name
 def run(package: Any, named: str) -> list[list[float]]:
     kind, name = named.split(": ")
     return [[float(x) for x in row] for row in RUNS[kind][0](package, name)]
+
+
+def tolerance(named: str) -> dict[str, float]:
+    """How far from the record a run may be: each step of L-BFGS multiplies what rounding did in the one before."""
+    return {"rtol": 1e-6, "atol": 1e-9} if named.startswith("lbfgs") else {"rtol": 1e-12, "atol": 1e-15}
 
 
 def recorded() -> dict[str, list[list[float]]]:

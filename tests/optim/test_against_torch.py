@@ -57,18 +57,14 @@ def test_fifty_steps(case):
 @pytest.mark.parametrize("name", runs.NAMES)
 @pytest.mark.filterwarnings("ignore")
 def test_the_recorded_runs_are_its(name):
-    np.testing.assert_allclose(runs.run(torch, name), runs.recorded()[name], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(runs.run(torch, name), runs.recorded()[name], **runs.tolerance(name))
 
 
 S, T = schedules, torch.optim.lr_scheduler
 
 
 def pair():
-    ours = optim.SGD([{"params": [tt.ones(2, requires_grad=True)], "lr": lr} for lr in (0.5, 0.02)], momentum=0.9)
-    theirs = torch.optim.SGD(
-        [{"params": [torch.ones(2, requires_grad=True)], "lr": lr} for lr in (0.5, 0.02)], momentum=0.9
-    )
-    return ours, theirs
+    return runs.optimizer_of(tt), runs.optimizer_of(torch)
 
 
 def same(ours, theirs, mine, its):

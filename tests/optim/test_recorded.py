@@ -12,7 +12,7 @@ RECORDED = runs.recorded()
 @pytest.mark.parametrize("name", runs.NAMES)
 @pytest.mark.filterwarnings("ignore")
 def test_the_run_is_pytorchs(name):
-    np.testing.assert_allclose(runs.run(tt, name), RECORDED[name], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(runs.run(tt, name), RECORDED[name], **runs.tolerance(name))
 
 
 def test_each_run_is_recorded():
