@@ -46,14 +46,16 @@ def test_an_epoch_leaves_nothing_behind(tmp_path: Path) -> None:
         sys._clear_type_cache()  # CPython's, of at most 4096 names of attributes: NumPy asks for one by a new text at each dtype.name
         return tracemalloc.get_traced_memory()[0], _kernels.pool_bytes()
 
-    sizes = np.zeros((20, 2), np.int64)  # made before: what is noted must not grow itself
+    sizes = np.zeros((6, 5, 2), np.int64)  # made before: what is noted must not grow itself
     tracemalloc.start()
     try:
         for _ in range(5):
             epoch()
-        for i in range(20):
-            sizes[i] = epoch()
+        for i in range(30):
+            sizes[i // 5, i % 5] = epoch()
     finally:
         tracemalloc.stop()
-    assert len(set(sizes[:, 1])) == 1  # the pool
-    assert np.polyfit(np.arange(20), sizes[:, 0], 1)[0] < 100  # bytes an epoch: a tensor left behind is more
+    python, pool = sizes[..., 0], sizes[..., 1]
+    assert pool.min() == pool.max()
+    # a tensor left behind is there in every round of five; a thread of pytest-xdist's may note something in one of them
+    assert (abs(python[:, -1] - python[:, 0]) < 400).any(), python
