@@ -78,18 +78,18 @@ AREAS = {
     ],
 }
 TESTS = {  # of C and Cython: the room that mirrors a file first
-    "_tape.pyx": "test_walk test_tape test_autograd test_tensor test_function test_checkpoint test_anomaly nn/test_hooks test_memory ops/test_inplace",
-    "_op.pxi": "test_op test_spelling test_errors test_tape ops/test_agreement test_autograd test_function test_anomaly",
+    "_tape.pyx": "test_walk test_tape test_autograd test_tensor test_function test_checkpoint test_anomaly nn/test_hooks test_memory ops/test_inplace viz/test_trace",
+    "_op.pxi": "test_op test_spelling test_errors test_tape ops/test_agreement test_autograd test_function test_anomaly test_memory",
     "_hooks.pxi": "nn/test_hooks test_tape test_autograd test_function test_checkpoint",
     "_anomaly.pxi": "test_anomaly",
     "_lines.pxi": "test_tape test_anomaly viz/test_explain",
     "_locks.pxi": "test_python_threads test_tape",
-    "_optim.pxi": "optim/test_optimizers optim/test_against_torch optim/test_bits",
+    "_optim.pxi": "optim/test_optimizers optim/test_against_torch optim/test_bits test_resources",
     "optim.h": "optim/test_against_torch optim/test_optimizers optim/test_bits",
     "_kernels.pyx": "test_kernels test_memory test_threads ops/test_edges",
     "_matmul.pxi": "ops/test_product ops/test_contraction test_kernels",
     "_memory.pxi": "test_memory test_kernels",
-    "_sparse.pxi": "test_kernels ops/test_embedding ops/test_index",
+    "_sparse.pxi": "test_sparse test_kernels",
     "_images.pxi": "test_warp",
     "matmul.h": "test_kernels ops/test_product ops/test_contraction ops/test_convolution",
     "vmath.h": "test_vmath ops/test_elementary ops/test_activation",
@@ -100,7 +100,7 @@ TESTS = {  # of C and Cython: the room that mirrors a file first
     "map.h": "test_kernels ops/test_ops ops/test_edges ops/test_inplace",
     "reduce.h": "test_kernels ops/test_reduction ops/test_statistics",
     "softmax.h": "ops/test_loss ops/test_activation test_kernels ops/test_losses",
-    "sparse.h": "test_kernels ops/test_product",
+    "sparse.h": "test_sparse test_kernels",
     "warp.h": "test_warp",
     "random.h": "test_random test_sampling",
     "random.c": "test_random test_sampling",
@@ -541,6 +541,7 @@ def covering(fault: Fault, known: dict[str, Any]) -> tuple[list[str], float]:
     if not numbers:
         imported = any(str(line) in by_line for line in range(fault.lines[0], fault.lines[1] + 1))
         numbers = {n for found in by_line.values() for n in found} if imported else set()
+        numbers |= {n for n, name in enumerate(known["tests"]) if imported and "test_pytorch_defaults.py" in name}
     mirror = f"test_{Path(fault.file).stem.lstrip('_')}.py"
     seconds, tests = known["seconds"], known["tests"]
     chosen = sorted(numbers, key=lambda n: (mirror not in tests[n], seconds[n]))

@@ -54,6 +54,15 @@ def test_what_makes_nan_and_inf(name: str, recorded: bool) -> None:
         make(x)
 
 
+def test_a_module_whose_forward_is_an_op_is_named() -> None:
+    class Logarithm(nn.Module):
+        forward = staticmethod(tt.log)  # type: ignore[assignment]
+
+    model = nn.Sequential(nn.ReLU(), Logarithm())
+    with tt.detect_anomaly(), pytest.raises(AnomalyError, match=r"1.*Logarithm"):
+        model(leaf(1, 0))
+
+
 def test_cat_and_ops_of_many_inputs_only_pass_on() -> None:
     x = tt.tensor([math.inf, 1.0])
     with tt.detect_anomaly():

@@ -72,6 +72,7 @@ def test_argnums_and_keywords() -> None:
     assert_close(grad(f)(x, y, power=2), y * y)
     assert_close(grad(f, 1)(x, y, power=2), 2 * x * y)
     assert_close(grad(f, -1)(x, y, power=2), 2 * x * y)
+    assert_close(value_and_grad(f)(x, y, power=2)[1], y * y)
     both = grad(f, (1, 0))(x, y)
     assert type(both) is tuple
     assert_close(both, (x, y))
@@ -236,6 +237,32 @@ def test_rows_and_columns_agree_in_every_shape() -> None:
         assert a.shape == b.shape == c.shape == f(x).shape + shape
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(a.numpy(), c.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_a_jacobian_by_rows_walks_back_for_each_output_one_by_columns_once() -> None:
+    walks = []
+
+    class Spread(tt.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> Any:
+            return x.expand(5) * 3
+
+        @staticmethod
+        def backward(ctx: Any, g: tt.Tensor) -> Any:
+            walks.append(1)
+            return g.sum().reshape(1) * 3
+
+    for by, count in ((jacrev, 5), (jacfwd, 1), (jacobian, 1)):
+        walks.clear()
+        assert by(Spread.apply)(tt.ones(1)).tolist() == [[3]] * 5
+        assert len(walks) == count
+
+
+@pytest.mark.parametrize("transform", [value_and_grad, grad, jacobian, jacrev, jacfwd, hessian])
+@pytest.mark.parametrize("argnums", ["0", 1.0, True, None, [0]])
+def test_argnums_are_checked_before_the_function_is_called(transform: Any, argnums: Any) -> None:
+    with pytest.raises(TypeError, match="argnums is an int or a tuple of ints, got"):
+        transform(lambda x: x.sum(), argnums)
 
 
 def test_structure_of_a_jacobian() -> None:

@@ -339,6 +339,27 @@ def test_mark_dirty() -> None:
     before.sum().backward()
 
 
+def test_second_derivatives_through_what_was_changed_and_saved() -> None:
+    class Exp_(Function):
+        @staticmethod
+        def forward(ctx: Any, x: tt.Tensor) -> Any:
+            x.exp_()
+            ctx.mark_dirty(x)
+            ctx.save_for_backward(x)
+            return x
+
+        @staticmethod
+        def backward(ctx: Any, g: tt.Tensor) -> Any:
+            (y,) = ctx.saved_tensors
+            return g * y
+
+    x = leaf(0, 1)
+    y = Exp_.apply(x * 2)
+    (g,) = autograd.grad(y.sum(), x, create_graph=True)
+    (h,) = autograd.grad(g.sum(), x)
+    np.testing.assert_allclose(h.numpy(), 4 * np.exp([0, 2]), rtol=1e-15)
+
+
 def test_a_dirty_tensor_with_a_gradient_is_no_constant() -> None:
     class Constant(Double):
         @staticmethod

@@ -91,6 +91,26 @@ def test_the_second_groups_failure_takes_the_firsts_states_back(monkeypatch: pyt
     assert a.tolist() == b.tolist() == [1, 1, 1] and not optimizer.state
 
 
+def test_the_second_groups_failure_puts_the_firsts_counts_back() -> None:
+    class Full(dict):  # type: ignore[type-arg]
+        def __setitem__(self, key: object, value: object) -> None:
+            raise MemoryError
+
+    a, b = tt.ones(3, requires_grad=True), tt.ones(3, requires_grad=True)
+    optimizer = optim.NAdam([{"params": [a]}, {"params": [b]}], lr=0.1)
+    a.sum().backward()
+    optimizer.step()
+    after, state = a.tolist(), optimizer.state[a]
+    kept = {key: value if isinstance(value, (int, float)) else value.tolist() for key, value in state.items()}
+    b.sum().backward()
+    optimizer.state = Full({a: state})  # type: ignore[assignment]
+    with pytest.raises(MemoryError):
+        optimizer.step()
+    assert a.tolist() == after and b.tolist() == [1, 1, 1] and list(optimizer.state) == [a]
+    assert kept == {key: value if isinstance(value, (int, float)) else value.tolist() for key, value in state.items()}
+    assert kept["mu_product"] < 1 and kept["step"] == 1
+
+
 def test_a_list_that_cannot_grow_lets_go_of_no_item_twice() -> None:
     memory = pytest.importorskip("_testcapi")
     a, failed = np.ones(2, np.float32), 0

@@ -272,6 +272,10 @@ def test_numpy_shares_memory_both_ways() -> None:
         np.asarray(t, dtype=np.float64, copy=False)
     with pytest.raises(ValueError, match="without a copy"):
         t.__array__(np.float64, copy=False)
+    assert (t.__array__(np.float64).dtype, t.__array__(np.float64).tolist()) == (np.float64, t.tolist())
+    assert t.__array__() is t.__array__(np.float32, copy=False) is t.numpy()
+    assert t.__array__(copy=True).tolist() == t.tolist()
+    assert not np.shares_memory(t.__array__(copy=True), t.numpy())
     x = tt.ones(1, requires_grad=True)
     for call in (lambda: x.numpy(), lambda: np.asarray(x), lambda: (x * 2).numpy()):
         with pytest.raises(RuntimeError, match="detach"):

@@ -257,6 +257,25 @@ def test_a_rule_that_needs_contiguous_gradients_is_found() -> None:
         )
 
 
+def test_a_rule_that_takes_gaps_for_numbers_is_found_and_rounding_is_not() -> None:
+    def with_gaps(wrong: float) -> Any:
+        """What is added where the upstream gradient lies in memory with gaps, none of them a repetition."""
+        return product(
+            lambda g, x, y: (
+                g * y + wrong * (isinstance(g, np.ndarray) and g.strides not in ((g.itemsize,), (0,))),
+                g * x,
+            )
+        )
+
+    x, y = leaf(3), leaf(3)
+    with pytest.raises(
+        GradcheckError, match=r"depend on the strides of the upstream gradient: .* a non-contiguous one wrongly"
+    ):
+        gradcheck(with_gaps(0.01), (x, y))
+    zero = tt.zeros(3, dtype=tt.float64, requires_grad=True)
+    assert gradcheck(with_gaps(5e-10), (x, zero))
+
+
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_an_input_changed_in_place_is_found(where: str) -> None:
     @op

@@ -60,6 +60,13 @@ def test_the_divergence_of_a_distribution_from_itself_is_zero() -> None:
     assert abs(F.kl_div(tt.log_softmax(x), tt.softmax(x), reduction="batchmean").item()) < 1e-6
 
 
+def test_a_variance_for_each_row_may_be_a_tensor_or_an_array() -> None:
+    x, mean, var = tt.randn(4, 3), tt.randn(4, 3), tt.rand(4) + 0.5
+    wanted = F.gaussian_nll_loss(x, mean, var.reshape(4, 1).expand(4, 3))
+    for given in (var, var.reshape(4, 1), var.numpy(), var.numpy().reshape(4, 1), var.numpy()[:, None].repeat(3, 1)):
+        np.testing.assert_allclose(F.gaussian_nll_loss(x, mean, given).item(), wanted.item(), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("f", "x", "slopes"),
     [

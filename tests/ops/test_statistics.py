@@ -115,12 +115,13 @@ def test_gradient_of_a_quantile_goes_to_both_sides_by_weight() -> None:
         ([[0.5]], {}, ValueError, "a number or vector"),
         (0.5, {"interpolation": "cubic"}, ValueError, "interpolation must be one of .* got 'cubic'"),
         (0.5, {"dim": 2}, IndexError, "out of range"),
+        (0.5, {"x": tt.tensor(1.0), "dim": 1}, IndexError, "dim 1 is out of range for a tensor of 0 dimensions"),
     ],
 )
 def test_what_quantile_refuses(q: Any, more: dict[str, Any], error: type[Exception], text: str) -> None:
     for f in (tt.quantile, tt.nanquantile):
         with pytest.raises(error, match=text):
-            f(tt.ones(2, 3), q, **more)
+            f(**{"x": tt.ones(2, 3), "q": q, **more})
     with pytest.raises(TypeError, match="expected a float tensor, got int64"):
         tt.quantile(tt.tensor([1, 2]), 0.5)
     with pytest.raises(ValueError, match="cannot reduce over no elements"):

@@ -626,3 +626,17 @@ def test_an_l1_penalty_in_the_loss_makes_weights_small_and_few():
     size = w.detach().abs()
     assert (size[:2] > 1.4).all().item() and (size[2:] < 0.05).all().item()
     assert 2.6 < size[0].item() < 2.9  # drawn to 0 by lam / 2 over a variance of about 1
+
+
+def test_a_class_beside_hears_of_subclasses():
+    heard = []
+
+    class Beside:
+        def __init_subclass__(cls):
+            super().__init_subclass__()
+            heard.append(cls.__name__)
+
+    class Mine(optim.SGD, Beside):
+        pass
+
+    assert heard == [Mine.__name__]

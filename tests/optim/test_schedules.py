@@ -179,6 +179,36 @@ def test_schedules_within_schedules():
     close(run(scheduler, 11), [[0.5 * share] for share in shares])
 
 
+def test_a_schedule_within_that_begins_with_its_second_part():
+    optimizer = make_optimizer(0.5)
+    s = schedules
+    inner = s.SequentialLR(optimizer, [s.ConstantLR(optimizer, 0.1, 9), s.StepLR(optimizer, 1, 0.5)], [0])
+    rates = run(s.SequentialLR(optimizer, [s.ConstantLR(optimizer, 0.3, 9), inner], [2]), 5)
+    close(rates, [[0.5 * share] for share in (0.3, 0.3, 1, 0.5, 0.25, 0.125)])
+
+
+def test_a_state_of_more_or_fewer_schedules_is_refused_whole():
+    optimizer = make_optimizer(0.5, 0.02)
+    s = schedules
+    two = s.LambdaLR(optimizer, [lambda e: 0.5**e, lambda e: 0.9**e])
+    chained = s.ChainedScheduler([s.StepLR(optimizer, 2), s.ExponentialLR(optimizer, 0.9)])
+    for scheduler, other, text in (
+        (two, s.LambdaLR(make_optimizer(0.5), lambda e: 0.5**e), "has 1 functions of the epoch, this LambdaLR 2"),
+        (chained, s.ChainedScheduler([s.StepLR(optimizer, 2)]), "has 1 schedules, this ChainedScheduler 2"),
+    ):
+        other.last_epoch = 77
+        before = scheduler.state_dict()
+        with pytest.raises(ValueError, match=text):
+            scheduler.load_state_dict(other.state_dict())
+        assert scheduler.state_dict() == before
+
+
+def test_a_constant_of_no_epochs_is_none_where_it_comes_second():
+    optimizer = make_optimizer(0.5)
+    parts = [schedules.ExponentialLR(optimizer, 0.5), schedules.ConstantLR(optimizer, 0.1, 0)]
+    close(run(schedules.SequentialLR(optimizer, parts, [2]), 3), [[0.5], [0.25], [0.5], [0.5]])
+
+
 def test_chained_schedules_multiply():
     optimizer = make_optimizer(0.5)
     warm, decay = schedules.LinearLR(optimizer, 0.1, 1.0, 4), schedules.ExponentialLR(optimizer, 0.9)

@@ -76,13 +76,31 @@ def test_averages(options, formula, use_buffers):
     assert before[0] is not model.linear.weight._data
 
 
+@pytest.mark.parametrize(
+    "options", [{"avg_fn": swa_utils.get_ema_avg_fn(0.5)}, {"multi_avg_fn": swa_utils.get_ema_multi_avg_fn(0.5)}]
+)
+def test_buffers_of_integers_are_averaged_and_cut_off(options):
+    model = Counting()
+    averaged = swa_utils.AveragedModel(model, use_buffers=True, **options)
+    found = []
+    for now in (10, 20, 30, 31):
+        model.seen.fill_(now)
+        averaged.update_parameters(model)
+        found.append(averaged.module.seen.item())
+    assert found == [10, 15, 22, 26]
+
+
 def test_the_first_update_copies():
     model = Counting()
     averaged = swa_utils.AveragedModel(model, avg_fn=lambda average, now, n: average * math.nan)
     with tt.no_grad():
         model.linear.weight.add_(1)
+    model.mean.fill_(3)
+    model.seen.fill_(4)
     averaged.update_parameters(model)
     np.testing.assert_array_equal(averaged.module.linear.weight.detach().numpy(), model.linear.weight.detach().numpy())
+    for mine, theirs in zip(averaged.module.buffers(), model.buffers(), strict=True):
+        assert mine.tolist() == theirs.tolist() != [0] * mine.numel()
     x = tt.rand(4, 3)
     np.testing.assert_array_equal(averaged(x).detach().numpy(), model(x).detach().numpy())
 
@@ -145,6 +163,7 @@ def test_update_bn(momentum, pack):
     model.body.eval()
     batches = [tt.randn(n, 3) * 2 + 1 for n in (8, 5, 6)]
     model.norm.running_mean.fill_(99)
+    model.norm.num_batches_tracked.fill_(50)
     swa_utils.update_bn([pack(x) for x in batches], model, device="cpu")
     norm = model.norm
     np.testing.assert_allclose(
@@ -194,6 +213,18 @@ def test_swalr(strategy, epochs):
         scheduler.step()
 
 
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+def test_swalr_holds_its_rate_against_changes_once_it_is_there(strategy):
+    optimizer = optimizer_at(0.5)
+    scheduler = swa_utils.SWALR(optimizer, 0.125, 3, strategy)
+    for step in range(8):
+        optimizer.step()
+        scheduler.step()
+        if step >= 3:
+            assert optimizer.param_groups[0]["lr"] == 0.125
+            optimizer.param_groups[0]["lr"] = 7.0
+
+
 def test_swalr_resumes():
     first = optimizer_at(0.5)
     scheduler = swa_utils.SWALR(first, 0.1, 8)
@@ -211,6 +242,8 @@ def test_swalr_resumes():
 
 
 def test_swalr_options_are_checked():
+    with pytest.raises(TypeError, match="float is not an Optimizer"):
+        swa_utils.SWALR(0.5, 0.1)
     for arguments, message in [
         ((0.1, -1), "anneal_epochs must be equal or greater than 0, got -1"),
         ((0.1, 5, "step"), "must be one of 'cos' or 'linear', instead got step"),

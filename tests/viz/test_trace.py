@@ -51,6 +51,17 @@ def check(t: Trace) -> int:
     return count
 
 
+def test_a_gradient_asked_for_by_name_is_shown_as_its_hook_left_it() -> None:
+    x = leaf(1.0, 2.0)
+    q = x * 3.0
+    f = (q * q).sum()
+    q.register_hook(lambda g: g * 10)
+    (g,) = tt.autograd.grad(f, [q])
+    shown = named(trace(f), "q").grad
+    assert shown is not None
+    assert g.tolist() == shown.tolist() == [60, 120]
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_the_lectures_gates(after: bool) -> None:
     x, y, z = leaf(-2.0), leaf(5.0), leaf(-4.0)

@@ -56,7 +56,7 @@ class LRScheduler:
     def _restart(self) -> None:
         """Go to epoch 0 when another schedule held the rates before."""
         self.last_epoch = 0
-        self._set(self._closed_lr())
+        self._set(self._first_lr())
 
     def _undo(self) -> None:
         """Take back the step of the constructor."""
@@ -70,8 +70,8 @@ class LRScheduler:
         """Return the rate of each parameter group for `last_epoch`; called by `step`."""
         raise NotImplementedError(f"{type(self).__name__} does not define get_lr")
 
-    def _closed_lr(self) -> list[float]:
-        """Return the rates for `last_epoch`, from what they were at first where they scale."""
+    def _first_lr(self) -> list[float]:
+        """Return the rates of epoch 0, from the initial ones where they scale."""
         return self.get_lr()
 
     def get_last_lr(self) -> list[float]:
@@ -108,8 +108,7 @@ class LRScheduler:
 
 
 class _ChainedLR(LRScheduler):
-    """A schedule that scales the rate it finds: `_next` turns the rate before into this epoch's; `_closed` is that
-    of this epoch if nothing else acts on it."""
+    """A schedule that scales the rate it finds: `_next` turns the rate before (at epoch 0 the initial one) into this epoch's."""
 
     def get_lr(self) -> list[float]:
         """Return the rate of each parameter group for `last_epoch`."""
@@ -119,13 +118,10 @@ class _ChainedLR(LRScheduler):
             return [group["lr"] for group in groups]
         return [self._next(group["lr"], base) for group, base in zip(groups, self.base_lrs, strict=False)]
 
-    def _closed_lr(self) -> list[float]:
-        return [self._closed(base) for base in self.base_lrs]
+    def _first_lr(self) -> list[float]:
+        return [self._next(base, base) for base in self.base_lrs]
 
     def _next(self, lr: float, base: float) -> float:
-        raise NotImplementedError
-
-    def _closed(self, base: float) -> float:
         raise NotImplementedError
 
 
@@ -142,9 +138,6 @@ class StepLR(_ChainedLR):
     def _next(self, lr: float, base: float) -> float:
         return lr * self.gamma if self.last_epoch > 0 and self.last_epoch % self.step_size == 0 else lr
 
-    def _closed(self, base: float) -> float:
-        return base * self.gamma ** (self.last_epoch // self.step_size)
-
 
 class MultiStepLR(_ChainedLR):
     """lr = initial * gamma^(number of `milestones` <= epoch). A milestone given twice counts twice."""
@@ -158,9 +151,6 @@ class MultiStepLR(_ChainedLR):
 
     def _next(self, lr: float, base: float) -> float:
         return lr * self.gamma ** self.milestones[self.last_epoch]
-
-    def _closed(self, base: float) -> float:
-        return base * self.gamma ** sum(n for epoch, n in self.milestones.items() if epoch <= self.last_epoch)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict()` of such a schedule returned."""
@@ -178,9 +168,6 @@ class ExponentialLR(_ChainedLR):
 
     def _next(self, lr: float, base: float) -> float:
         return lr * self.gamma if self.last_epoch > 0 else lr
-
-    def _closed(self, base: float) -> float:
-        return base * self.gamma**self.last_epoch
 
 
 class ConstantLR(_ChainedLR):
@@ -205,8 +192,8 @@ class ConstantLR(_ChainedLR):
             return lr * self.factor
         return lr * (1.0 / self.factor) if self.last_epoch == self.total_iters else lr
 
-    def _closed(self, base: float) -> float:
-        return base * (self.factor if self.last_epoch < self.total_iters else 1.0)
+    def _first_lr(self) -> list[float]:
+        return super()._first_lr() if self.total_iters > 0 else list(self.base_lrs)
 
 
 class LinearLR(_ChainedLR):
@@ -245,10 +232,6 @@ class LinearLR(_ChainedLR):
         rise = self.end_factor - self.start_factor
         return lr * (1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
 
-    def _closed(self, base: float) -> float:
-        share = min(self.last_epoch, self.total_iters) / self.total_iters
-        return base * (self.start_factor + (self.end_factor - self.start_factor) * share)
-
 
 class PolynomialLR(_ChainedLR):
     """lr = initial * (1 - min(epoch, total_iters) / total_iters)^power. Raises ValueError unless total_iters >= 1."""
@@ -266,10 +249,6 @@ class PolynomialLR(_ChainedLR):
         before = 1.0 - (self.last_epoch - 1) / self.total_iters
         ratio: float = ((1.0 - self.last_epoch / self.total_iters) / before) ** self.power
         return lr * ratio
-
-    def _closed(self, base: float) -> float:
-        factor: float = (1.0 - min(self.total_iters, self.last_epoch) / self.total_iters) ** self.power
-        return base * factor
 
 
 class CosineAnnealingLR(_ChainedLR):
@@ -295,9 +274,6 @@ class CosineAnnealingLR(_ChainedLR):
             1 + math.cos(math.pi * (self.last_epoch - 1) / self.T_max)
         )
         return ratio * (lr - self.eta_min) + self.eta_min
-
-    def _closed(self, base: float) -> float:
-        return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -376,8 +352,13 @@ class _FunctionLR(LRScheduler):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict()` of such a schedule returned; the functions stay this one's own."""
+        count, saved = len(self.lr_lambdas), state_dict["lr_lambdas"]
+        if len(saved) != count:
+            raise ValueError(
+                f"loaded state dict has {len(saved)} functions of the epoch, this {type(self).__name__} {count}"
+            )
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "lr_lambdas"})
-        for fn, attributes in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
+        for fn, attributes in zip(self.lr_lambdas, saved, strict=True):
             if attributes:
                 fn.__dict__.update(attributes)
 
@@ -409,7 +390,7 @@ class MultiplicativeLR(_FunctionLR):
             return [group["lr"] for group in groups]
         return [group["lr"] * fn(self.last_epoch) for group, fn in zip(groups, self.lr_lambdas, strict=False)]
 
-    def _closed_lr(self) -> list[float]:
+    def _first_lr(self) -> list[float]:
         pairs = zip(self.optimizer.param_groups, self.lr_lambdas, strict=False)
         return [group["lr"] * fn(self.last_epoch) for group, fn in pairs]
 
@@ -736,6 +717,9 @@ class _Compound(LRScheduler):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict()` of a schedule of such schedules returned."""
+        count, saved = len(self._schedulers), len(state_dict["_schedulers"])
+        if saved != count:
+            raise ValueError(f"loaded state dict has {saved} schedules, this {type(self).__name__} {count}")
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "_schedulers"})
         for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):
             scheduler.load_state_dict(state)

@@ -1,0 +1,46 @@
+"""Each default is PyTorch's (tests/pytorch_defaults.json), but for those that are named here."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import pytorch_defaults
+
+import tinytensor as tt
+
+RECORDED = pytorch_defaults.recorded()
+NONE: Any = inspect.Parameter.empty
+DIFFERENT: dict[tuple[str, str], Any] = {
+    ("arange", "start"): NONE,  # one signature for both forms
+    ("Tensor.type", "dtype"): NONE,
+    ("nn.Parameter", "data"): NONE,
+    ("kthvalue", "dim"): -1,  # what None means there
+    ("topk", "dim"): -1,
+    ("Tensor.kthvalue", "dim"): -1,
+    ("Tensor.mode", "dim"): -1,
+    ("Tensor.topk", "dim"): -1,
+    ("nn.functional.softmax", "dim"): -1,  # theirs guesses, and warns
+    ("nn.functional.log_softmax", "dim"): -1,
+    ("nn.functional.softmin", "dim"): -1,
+    ("load", "weights_only"): True,  # nothing else is read
+    ("meshgrid", "indexing"): "ij",
+    ("norm", "p"): 2,
+    ("Tensor.norm", "p"): 2,
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_defaults_are_pytorchs(name: str) -> None:
+    own = inspect.signature(pytorch_defaults.found(tt, name)).parameters
+    for key, value in RECORDED[name].items():
+        wanted = DIFFERENT.get((name, key), value)
+        assert own[key].default == (tuple(wanted) if isinstance(wanted, list) else wanted), key
+        assert type(own[key].default) is type(wanted) or not isinstance(wanted, bool), key
+
+
+def test_what_differs_is_recorded_and_differs() -> None:
+    for (name, key), value in DIFFERENT.items():
+        assert RECORDED[name][key] != value
+    assert sum(map(len, RECORDED.values())) > 900
