@@ -195,6 +195,7 @@ def test_numbers_from_tensors() -> None:
     assert isinstance(tt.tensor(True).item(), bool)
     assert [10, 20, 30][tt.tensor(1)] == 20
     assert f"{tt.tensor(3.14159):.2f}" == "3.14"
+    assert f"{tt.tensor(2.5, requires_grad=True)} {tt.tensor(3)}" == "2.5 3"
     assert f"{tt.tensor([1.0])}" == repr(tt.tensor([1.0]))
     with pytest.raises(TypeError):
         format(tt.ones(2), ".2f")

@@ -336,13 +336,7 @@ class Tensor(_tape.TensorCore):
     __hash__ = object.__hash__
 
     def __format__(self, spec: str) -> str:
-        return (
-            format(self.item(), spec)
-            if self._data.ndim == 0 and spec
-            else repr(self)
-            if not spec
-            else object.__format__(self, spec)
-        )
+        return format(self.item(), spec) if self._data.ndim == 0 else object.__format__(self, spec)
 
     def __repr__(self) -> str:
         from .printing import tensor_repr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -55,3 +56,23 @@ def test_where_of_numbers_is_the_default_float(choice: Any) -> None:
     got = tt.where(tt.tensor([True, False]), *choice)
     assert (got.dtype, got.tolist()) == ("float32", [1.0, 2.0])
     assert tt.where(tt.tensor(False), *choice).item() == 2.0
+
+
+F, L = tt.nn.functional, tt.linalg
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        tt.sum, tt.mean, tt.prod, tt.nansum, tt.nanmean, L.matrix_norm, L.vector_norm, L.norm,
+        *(functools.partial(g, dim=-1) for g in (tt.cumsum, tt.cumprod, tt.softmax, tt.log_softmax, F.softmin, tt.sum, tt.mean, L.vector_norm)),
+        functools.partial(L.matrix_norm, ord="nuc"), functools.partial(L.norm, ord=1, dim=(0, 1)), tt.Tensor.sum, tt.Tensor.prod, tt.Tensor.mean,
+    ],
+)  # fmt: skip
+def test_an_asked_dtype_is_that_in_which_is_computed(f: Any) -> None:
+    x = tt.tensor([[0.1, 0.7, -1.3], [2.1, 0.3, 0.9]], requires_grad=True)
+    y, wanted = f(x, dtype=tt.float64), f(x.detach().to(tt.float64))
+    assert y.dtype == wanted.dtype == tt.float64
+    np.testing.assert_array_equal(y.detach().numpy(), wanted.numpy())
+    y.sum().backward()
+    assert x.grad is not None and x.grad.dtype == tt.float32 and x.grad.shape == x.shape
