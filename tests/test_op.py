@@ -185,7 +185,9 @@ def test_a_kernel_takes_what_it_can_and_the_function_the_rest() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ docstrings
-@pytest.mark.parametrize("room", [tt, tt.nn, tt.nn.functional, tt.optim, tt.linalg, tt.data, tt.train, tt.viz, tt.func])
+@pytest.mark.parametrize(
+    "room", [tt, tt.nn, tt.nn.functional, tt.optim, tt.linalg, tt.data, tt.train, tt.viz, tt.func, tt.Tensor]
+)
 def test_everything_public_says_what_it_does(room: Any) -> None:
     public = [n for n in getattr(room, "__all__", dir(room)) if not n.startswith("_")]
     silent = [n for n in public if callable(getattr(room, n)) and not (getattr(room, n).__doc__ or "").strip()]

@@ -224,6 +224,16 @@ def test_the_exponent_of_zero_has_a_gradient_where_the_power_is_infinite(dtype: 
     assert y.grad.tolist() == [-math.inf] * 4 + [0.0] * 3
 
 
+def test_second_derivatives_of_powers_of_negative_bases() -> None:
+    """d(y x^(y-1))/dy = x^(y-1) + y x^(y-1) log x, the second part 0 where there is no logarithm."""
+    x = tt.tensor([-2.0, -0.5, 0.0, 2.0], dtype=tt.float64, requires_grad=True)
+    y = tt.full((4,), 2.0, dtype=tt.float64, requires_grad=True)
+    (gx,) = tt.autograd.grad((x**y).sum(), x, create_graph=True)
+    of_x, of_y = tt.autograd.grad(gx.sum(), (x, y))
+    assert of_x.tolist() == [2] * 4
+    np.testing.assert_allclose(of_y.numpy(), [-2, -0.5, 0, 2 + 4 * np.log(2)], rtol=1e-14)
+
+
 def test_a_power_whose_exponent_and_upstream_are_tiny_keeps_its_gradient() -> None:
     """Their product underflows; the gradient, with the large power, does not. An exponent of 0 has none, whatever comes."""
     x = tt.tensor([1e-30, 0.0], requires_grad=True)

@@ -356,6 +356,15 @@ def test_other_names_are_the_same_functions() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- comparison
+@pytest.mark.parametrize("wrap", [tt.tensor, np.array])
+def test_whole_numbers_are_clamped_as_what_they_were_given_as(wrap: Any) -> None:
+    x = wrap([-5, 0, 7])
+    whole, real = tt.clamp(x, -1, 3), tt.clamp(x, max=2.5)
+    assert (whole.tolist(), real.tolist()) == ([-1, 0, 3], [-5, 0, 2.5])
+    assert type(whole) is type(real) is type(x)
+    assert (whole.dtype, real.dtype) == ("int64", "float32")
+
+
 def test_isclose_is_relative_to_the_second() -> None:
     x, y = tt.tensor([1.0, 100.0, math.inf, math.inf, math.nan]), tt.tensor([1.1, 111.0, math.inf, -math.inf, math.nan])
     assert tt.isclose(x, y, rtol=0.1, atol=0).tolist() == [True, True, True, False, False]

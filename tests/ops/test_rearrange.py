@@ -311,3 +311,9 @@ def test_a_dim_that_is_no_whole_number_is_named(dim: Any) -> None:
 def test_more_sections_than_there_can_be() -> None:
     with pytest.raises(ValueError, match="tensor_split: expected a positive number of sections"):
         tt.tensor_split(tt.ones(3), 10**30)
+
+
+def test_a_split_into_one_part_is_all_of_it() -> None:
+    for split in (tt.hsplit, tt.vsplit, tt.dsplit):
+        (part,) = split(tt.ones(2, 3, 4), 1)
+        assert part.shape == (2, 3, 4)

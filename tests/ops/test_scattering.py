@@ -146,6 +146,7 @@ def test_reductions_of_integers_and_of_nothing() -> None:
         (lambda x: x.index_add(0, index(0), x), ValueError, r"source of shape \(1, 3\) for \(2, 3\) along dim 0, got \(2, 3\)"), (lambda x: x.index_add(0, tt.tensor([[0]]), x), ValueError, "vector"),
         (lambda x: x.index_copy(1, index(0, 3, 1), x), IndexError, "index 3"), (lambda x: x.index_fill(0, index(0), tt.ones(2)), ValueError, "number or 0-d"),
         (lambda x: x.index_put((index(2),), x), IndexError, "index_put"), (lambda x: x.masked_scatter(x > 0, x[0]), ValueError, "mask holds 6 times, source has 3"),
+        (lambda x: x.masked_scatter(x > 0, tt.ones(6)), TypeError, "masked_scatter: expected a source of dtype float64, got float32"),
         (lambda x: x.masked_scatter(tt.tensor([True] * 4), x), ValueError, r"mask \(4,\) cannot be broadcast to \(2, 3\)"), (lambda x: tt.bincount(x), TypeError, "vector of integers"),
         (lambda x: tt.bincount(index(-1)), ValueError, "no negative"), (lambda x: tt.bincount(index(1), x), ValueError, r"weights of shape \(1,\)"), (lambda x: x.take(x), TypeError, "integer"),
     ],
