@@ -220,6 +220,7 @@ HOLDS = "this running sum of scalars holds the graphs of 100 terms"
     [
         ("0.0", "loss.backward(); total += loss"), ("0.0", "total += loss; loss.backward()"), ("tt.zeros(())", "loss.backward(); total = total + loss"),
         ("tt.zeros(())", "total += loss; loss.backward(retain_graph=False)"), ("0.0", "loss.backward(); total = loss * 16 + total"), ("[0.0, 0.0]", "loss.backward(); total = [t + loss for t in total]"),
+        ("0.0", "loss = w * w; loss.backward(); total = total + loss"),
     ],
 )  # fmt: skip
 def test_a_running_sum_that_holds_graphs_warns_once_at_its_line(start: str, body: str) -> None:

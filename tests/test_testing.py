@@ -274,6 +274,8 @@ def test_a_rule_that_takes_gaps_for_numbers_is_found_and_rounding_is_not() -> No
         gradcheck(with_gaps(0.01), (x, y))
     zero = tt.zeros(3, dtype=tt.float64, requires_grad=True)
     assert gradcheck(with_gaps(5e-10), (x, zero))
+    with pytest.raises(GradcheckError, match="depend on the strides"):
+        gradcheck(with_gaps(5e-9), (x, zero))
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])

@@ -187,6 +187,15 @@ def test_a_schedule_within_that_begins_with_its_second_part():
     close(rates, [[0.5 * share] for share in (0.3, 0.3, 1, 0.5, 0.25, 0.125)])
 
 
+def test_schedules_three_deep():
+    optimizer = make_optimizer(0.5)
+    s = schedules
+    inner = s.SequentialLR(optimizer, [s.ExponentialLR(optimizer, 0.5), s.ConstantLR(optimizer, 0.1, 9)], [2])
+    middle = s.SequentialLR(optimizer, [s.ConstantLR(optimizer, 0.2, 9), inner], [2])
+    rates = run(s.SequentialLR(optimizer, [s.ConstantLR(optimizer, 0.3, 9), middle], [1]), 6)
+    close(rates, [[0.5 * share] for share in (0.3, 0.2, 0.2, 1, 0.5, 0.1, 0.1)])
+
+
 def test_a_state_of_more_or_fewer_schedules_is_refused_whole():
     optimizer = make_optimizer(0.5, 0.02)
     s = schedules
