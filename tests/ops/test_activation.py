@@ -216,3 +216,16 @@ def test_gumbel_softmax_has_no_number_whose_logarithm_is_infinite(dtype: str, mo
     y = F.gumbel_softmax(tt.zeros(2, dtype=dtype))
     assert np.isfinite(y.numpy()).all()
     assert y.sum().item() == 1
+
+
+def test_second_derivatives_at_the_kink_are_the_left_ones() -> None:
+    """As PyTorch's: that of elu at 0 is alpha, as left of it."""
+    for f, left in (
+        (lambda v: F.elu(v, 0.7), 0.7),
+        (F.selu, 1.0507009873554805 * 1.6732632423543772),
+        (lambda v: F.celu(v, 0.5), 2.0),
+    ):
+        x = tt.tensor([-0.0, 0.0, 1e-300], dtype=tt.float64, requires_grad=True)
+        (g,) = tt.autograd.grad(f(x).sum(), x, create_graph=True)
+        (h,) = tt.autograd.grad(g.sum(), x)
+        np.testing.assert_allclose(h.numpy(), [left, left, 0], rtol=1e-15)

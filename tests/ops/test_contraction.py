@@ -82,7 +82,7 @@ def test_a_matrix_product_is_one_product() -> None:
         (lambda x: tt.einsum("ijk", x), r"names 3 dimensions, the operand has shape \(2, 3\)"), (lambda x: tt.einsum("i", x), "names 1 dimensions"), (lambda x: tt.einsum("ii", x), "sizes 2 and 3"),
         (lambda x: tt.einsum("ij,ji", x, x), "names sizes"), (lambda x: tt.einsum("i1", x), "letters and one ellipsis"), (lambda x: tt.einsum("......", x), "letters and one ellipsis"),
         (lambda x: tt.einsum("ij->"), "names 1 operands, got 0"), (lambda x: tt.einsum([0]), "at least one operand"), (lambda x: tt.tensordot(x, x, 3), "dims = 3"), (lambda x: tt.tensordot(x, x, 1), "equal sizes"),
-        (lambda x: tt.tensordot(x, x, ([0, 0], [0, 0])), "each once"), (lambda x: tt.inner(x, x.T), "last dimensions"), (lambda x: tt.cross(x, x, 0), "must have size 3"),
+        (lambda x: tt.tensordot(x, x, ([0, 0], [0, 0])), "each once"), (lambda x: tt.tensordot(tt.ones(2, 2), tt.ones(2, 3), ([0, 1], [0, 0])), "each once"), (lambda x: tt.inner(x, x.T), "last dimensions"), (lambda x: tt.cross(x, x, 0), "must have size 3"),
         (lambda x: tt.cross(x[:, :2], x[:, :2]), "no dimension of"), (lambda x: tt.cross(x, x[0]), "as many dimensions"), (lambda x: tt.vdot(x, x), "expected 1 and 1 dimensions"),
     ],
 )  # fmt: skip
