@@ -533,19 +533,20 @@ def save_map(data: Any, seconds: dict[str, float]) -> None:
     MAP.write_text(json.dumps({"tests": tests, "seconds": [seconds.get(t, 0) for t in tests], "lines": lines}))
 
 
-def covering(fault: Fault, known: dict[str, Any]) -> tuple[list[str], float]:
+def covering(fault: Fault, known: dict[str, Any]) -> tuple[list[str], float, bool]:
     """The tests that run the lines of a Python fault (of its file, for what is done on import): its mirror first, short ones first;
-    and how long they take."""
+    how long they take, and whether there are such that run the lines themselves."""
     by_line = known["lines"].get(fault.file, {})
     numbers = {n for line in range(fault.lines[0], fault.lines[1] + 1) for n in by_line.get(str(line), ())}
-    if not numbers:
+    live = bool(numbers)
+    if not live:
         imported = any(str(line) in by_line for line in range(fault.lines[0], fault.lines[1] + 1))
         numbers = {n for found in by_line.values() for n in found} if imported else set()
         numbers |= {n for n, name in enumerate(known["tests"]) if imported and "test_pytorch_defaults.py" in name}
     mirror = f"test_{Path(fault.file).stem.lstrip('_')}.py"
     seconds, tests = known["seconds"], known["tests"]
     chosen = sorted(numbers, key=lambda n: (mirror not in tests[n], seconds[n]))
-    return [tests[n] for n in chosen], sum(seconds[n] for n in chosen)
+    return [tests[n] for n in chosen], sum(seconds[n] for n in chosen), live
 
 
 # ------------------------------------------------------------------------------------------------------------------ runs
@@ -573,11 +574,11 @@ def try_fault(tree: Tree, forks: Forks | None, fault: Fault, known: dict[str, An
         if not python:
             first = [f"tests/{n}.py" for n in TESTS[Path(fault.file).name].split()]
             return {"by": tree.test(first, 240) or tree.test([n for n in REST if n not in first], 1200)}
-        names, seconds = covering(fault, known)
+        names, seconds, live = covering(fault, known)
         if not names or forks is None:
             return {"by": None, "tests": 0}
         limit = 120 + 10 * seconds
-        patch = forks.patch(fault, before, (tree.root / fault.file).read_text())
+        patch = forks.patch(fault, before, (tree.root / fault.file).read_text()) if live else None
         return {
             "by": tree.test(names, limit) if patch is None else forks.test(patch, names, limit),
             "tests": len(names),

@@ -62,11 +62,8 @@ def recorded() -> dict[str, dict[str, Any]]:
     return names
 
 
-if __name__ == "__main__":
-    import torch
-    import torch.optim.swa_utils
-    import torch.utils.data
-
+def common(torch: Any) -> dict[str, dict[str, Any]]:
+    """PyTorch's defaults of all names and parameters that are here, too."""
     rows = {}
     for place in ROOMS:
         for short in sorted(dir(room(torch, place))):
@@ -81,6 +78,15 @@ if __name__ == "__main__":
             row = {key: value for key, value in defaults(theirs, short).items() if key in own}
             if row:
                 rows[dotted] = row
+    return rows
+
+
+if __name__ == "__main__":
+    import torch
+    import torch.optim.swa_utils
+    import torch.utils.data
+
+    rows = common(torch)
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
     FILE.write_text(f'{{"made by": "PyTorch {torch.__version__}", "defaults": {{\n{lines}\n}}}}\n')
     print(f"{sum(map(len, rows.values()))} of {len(rows)} names")

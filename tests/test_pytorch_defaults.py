@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import Any
 
 import pytest
@@ -44,3 +45,16 @@ def test_what_differs_is_recorded_and_differs() -> None:
     for (name, key), value in DIFFERENT.items():
         assert RECORDED[name][key] != value
     assert sum(map(len, RECORDED.values())) > 900
+
+
+def test_the_record_is_pytorchs_own() -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch.optim.swa_utils")
+    pytest.importorskip("torch.utils.data")
+    made_by = json.loads(pytorch_defaults.FILE.read_text())["made by"]
+    if f"PyTorch {torch.__version__}" != made_by:
+        pytest.skip(f"the record is that of {made_by}")
+    theirs = pytorch_defaults.common(torch)
+    for name, row in RECORDED.items():
+        assert json.loads(json.dumps(theirs[name])) == row, name
+    assert set(theirs) == set(RECORDED)  # a name that is new here has to be recorded

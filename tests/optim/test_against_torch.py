@@ -54,10 +54,13 @@ def test_fifty_steps(case):
     np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", runs.NAMES)
+RECORDED = runs.recorded()
+
+
+@pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.filterwarnings("ignore")
 def test_the_recorded_runs_are_its(name):
-    np.testing.assert_allclose(runs.run(torch, name), runs.recorded()[name], **runs.tolerance(name))
+    np.testing.assert_allclose(runs.run(torch, name), RECORDED[name], **runs.tolerance(name))
 
 
 S, T = schedules, torch.optim.lr_scheduler
