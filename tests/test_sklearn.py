@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tinytensor import _kernels
-from tinytensor.sklearn import MLPClassifier, MLPRegressor
+from tinytensor.sklearn import MLPClassifier, MLPRegressor, estimators, training
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -233,6 +233,19 @@ def test_the_same_bits_on_any_number_of_threads():
             model = MLPClassifier((300,), max_iter=2, random_state=np.random.RandomState(5), dropout=0.2)
             found.append([p.tobytes() for p in parameters(model.fit(IMAGES, DIGITS))])
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_it_flushes_subnormals_while_it_trains(monkeypatch, solver):
+    own, modes = training.data_loss, []
+
+    def loss(*args):
+        modes.append(_kernels.get_flush_denormal())
+        return own(*args)
+
+    monkeypatch.setattr(training if solver == "adam" else estimators, "data_loss", loss)
+    MLPClassifier((3,), solver=solver, max_iter=2).fit(X, y)
+    assert set(modes) == {tt.set_flush_denormal(False)} and not _kernels.get_flush_denormal()
 
 
 def test_it_trains_without_gradients_on_and_leaves_the_default_generator_alone():

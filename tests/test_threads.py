@@ -527,3 +527,29 @@ def test_flushed_bits_are_the_same_on_any_number_of_threads_and_every_set_with_f
     kept = run(FLUSHED.replace("MODE", "False"), TINYTENSOR_ISA=names[0])
     assert len(kept.stdout) == 65
     assert kept.stdout not in flushed
+
+
+@pytest.mark.skipif(not FLUSHES, reason="this processor cannot flush")
+@pytest.mark.parametrize("before", [False, True])
+def test_what_was_is_put_back_when_the_last_block_ends(before: bool) -> None:
+    tt.set_flush_denormal(before)
+    first, second, none = K.Flushing(), K.Flushing(), K.Flushing(False)
+    with none:
+        assert K.get_flush_denormal() == before
+    first.__enter__()
+    assert K.get_flush_denormal()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert K.get_flush_denormal()
+    with first, none:  # again
+        assert K.get_flush_denormal()
+    second.__exit__(None, None, None)
+    assert K.get_flush_denormal() == before
+    with pytest.raises(ZeroDivisionError), first:
+        1 / 0  # noqa: B018
+    assert K.get_flush_denormal() == before
+    for own in (first, none):
+        with pytest.raises(RuntimeError, match="Flushing: left more often than entered"):
+            own.__exit__(None, None, None)
+    assert K.get_flush_denormal() == before
+    assert first.on and not none.on

@@ -111,6 +111,41 @@ def get_flush_denormal():
     return bool(tt_get_flush())
 
 
+cdef int flushing = 0  # how many blocks of Flushing are open, in all threads
+cdef bint flushed_before = False
+
+
+@cython.final
+cdef class Flushing:
+    """A context manager that has subnormals flushed; the last of several, in threads, puts back what was before the first. In C,
+    as ThreadCount is, so that Ctrl-C finds it set inside the block and put back behind it."""
+
+    cdef readonly bint on
+    cdef Py_ssize_t inside
+
+    def __init__(self, bint on=True):
+        self.on, self.inside = on, 0
+
+    def __enter__(self):
+        global flushing, flushed_before
+        self.inside += 1
+        if self.on:
+            if flushing == 0:
+                flushed_before = tt_get_flush()
+            flushing += 1
+            tt_set_flush(True)
+
+    def __exit__(self, kind=None, error=None, trace=None):
+        global flushing
+        if self.inside == 0:
+            raise RuntimeError("Flushing: left more often than entered")
+        self.inside -= 1
+        if self.on:
+            flushing -= 1
+            if flushing == 0:
+                tt_set_flush(flushed_before)
+
+
 _choose()
 OPS = {tt_map_infos[i].name.decode(): i for i in range(TT_MAPS)}
 INPUTS = tuple([tt_map_infos[i].inputs for i in range(TT_MAPS)])

@@ -231,6 +231,7 @@ def test_info_says_everything(capsys, digits, kinds):
     assert found["weights_sha256"] == network.weights_hash()
     assert found["config"]["hidden"] == [32] and found["config"]["epochs"] == 1 and found["data"]["source"] == "mnist"
     assert found["environment"]["tinytensor"] == tt.__version__ and found["epoch"]["epoch"] == 1
+    assert found["environment"]["flush_denormal"] == tt.set_flush_denormal(False)  # fit flushes where the processor can
     assert found["tensors"]["3.bias"] == {"shape": [10], "dtype": "float32"}
     _, (line,), _ = run(capsys, "info", kinds / "run", "--json")
     assert json.loads(line)["classes"] == ["aaa", "bbb", "ccc"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from tinytensor import nn
+from tinytensor import _kernels, nn
 from tinytensor.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from tinytensor.nn import functional as F
 from tinytensor.optim import lr_scheduler
@@ -680,6 +680,35 @@ def test_gradients_that_are_nan_are_told_from_the_others():
 
     with pytest.raises(FloatingPointError, match=r"norm of the gradients is nan at step 1.*gradients of scale are not"):
         fit(Root(), classification(), "cross_entropy", "sgd", 1, clip_grad_norm=1.0)
+
+
+def moments(**more):
+    """Adam's, of weights whose gradient is zero after the first of 150 updates: 0.1 * 0.9^149 of 1e-32 is subnormal."""
+    model = nn.Linear(4, 1, bias=False)
+    scale, modes = iter([1e-32] + 149 * [0.0]), []
+
+    class Modes(Callback):
+        def on_step_end(self, run):
+            modes.append(_kernels.get_flush_denormal())
+
+    optimizer = tt.optim.Adam(model.parameters())
+    batches = [(tt.ones(1, 4), tt.zeros(1))] * 150
+    fit(model, batches, lambda out, y: (out * next(scale)).sum(), optimizer, 1, callbacks=[Modes()], **more)
+    return optimizer.state[model.weight]["exp_avg"].numpy(), set(modes)
+
+
+@pytest.mark.skipif(not tt.set_flush_denormal(False), reason="this processor cannot flush")
+def test_moments_that_decay_do_not_become_subnormal():
+    tiny = np.finfo(np.float32).tiny
+    kept, modes = moments(flush_denormal=False)
+    assert ((kept > 0) & (kept < tiny)).all() and modes == {False}
+    flushed, modes = moments()
+    assert (flushed == 0).all() and modes == {True} and not _kernels.get_flush_denormal()
+    with pytest.raises(ZeroDivisionError):
+        fit(linear(), classification(), lambda out, y: 1 / 0, "sgd", 1)
+    assert not _kernels.get_flush_denormal()
+    with pytest.raises(TypeError, match="fit: flush_denormal must be True or False, got 1"):
+        fit(linear(), classification(), "cross_entropy", "sgd", 1, flush_denormal=1)
 
 
 def test_the_same_bits_on_any_number_of_threads():

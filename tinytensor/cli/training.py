@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor import nn
+from tinytensor import _kernels, nn
 from tinytensor.cli.arguments import DOWNLOAD, Parser, add_common, add_options, count, load_here, say
 from tinytensor.cli.using import CHECKPOINT, HISTORY
 from tinytensor.data import DataLoader
@@ -171,7 +171,8 @@ def _names(kind: type[Any]) -> list[str]:
 def _train(options: Namespace) -> int:
     data, config = _resolve(options)
     samples = load_here(data, config.seed, config.holdout, download=options.download)
-    stamp = environment()
+    with _kernels.Flushing():  # as fit has it
+        stamp = environment()
     files = _Files(options, data, config, stamp)
     output = _Output(options, config)
     missing = files.missing() + output.missing()

@@ -238,7 +238,7 @@ class _Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
             self._generator = Generator(int(self._random_state.randint(2**31 - 1)))
         self._prepare(incremental)
         rows = Rows(X, dtype, often=self.solver != "lbfgs")
-        with enable_grad():
+        with _kernels.Flushing(), enable_grad():
             if self.solver == "lbfgs":
                 self._fit_lbfgs(rows, targets, weight)
             else:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor import optim
+from tinytensor import _kernels, optim
 from tinytensor.data import IterableDataset
 from tinytensor.interrupt import Interrupt
 from tinytensor.nn import Module
@@ -77,6 +77,7 @@ def fit(
     callbacks: Iterable[Callback] = (),
     progress: bool | None = None,
     generator: Generator | None = None,
+    flush_denormal: bool = True,
 ) -> History:
     """Train `model` in place for `epochs` times through `data`; returns the history, a row an epoch.
 
@@ -108,6 +109,8 @@ def fit(
     as an iterable of batches must give the same ones again; transforms and data sets that draw random numbers must use our
     generators, in this thread); without a file it begins. callbacks: see Callback. progress: False shows nothing, None a bar
     in terminals and notebooks and a line an epoch everywhere, on standard error; True insists on tqdm.
+    flush_denormal: whether kernels take subnormal numbers for zeros meanwhile (False: as set_flush_denormal says): the moments and
+    gradients of units that no sample reaches decay into them, and processors compute with them up to a hundred times slower.
 
     The model is put into training mode, and each module's mode back at the end. Ctrl-C takes effect after the update under way:
     the checkpoint is written, if there is one, model and history stay as they are, and KeyboardInterrupt is raised (a second
@@ -126,6 +129,8 @@ def fit(
         mode,
         "epoch" if save_every is None else save_every,
     )
+    if not isinstance(flush_denormal, bool):
+        raise TypeError(f"fit: flush_denormal must be True or False, got {flush_denormal!r}")
     for name, given in (("resume=True", resume), ("save_every", save_every is not None)):
         if given and checkpoint is None:
             raise ValueError(f"fit: {name} needs checkpoint=, the file that holds the training")
@@ -193,7 +198,8 @@ def fit(
             if state is not None and checkpoint is not None:
                 _resume.restore(run, state, checkpoint)
             run.display = None if progress is False else progress_of(progress is True)
-            run.train()
+            with _kernels.Flushing(flush_denormal):
+                run.train()
         finally:
             interrupt.leaving = True  # no call before this: a signal could come in
     finally:
