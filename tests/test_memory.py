@@ -230,6 +230,13 @@ def test_a_running_sum_that_holds_graphs_warns_once_at_its_line(start: str, body
     assert "total += loss.item()" in printed
 
 
+@pytest.mark.parametrize("loss", ["", "loss = w * w; "])
+def test_it_warns_at_the_hundredth_term(loss: str) -> None:
+    for steps, times in ((99, 0), (100, 1)):
+        printed = run(SUM.format(start="0.0", body=loss + "loss.backward(); total += loss", steps=steps))
+        assert printed.count(HOLDS) == times
+
+
 @pytest.mark.parametrize(
     ("start", "body"),
     [
