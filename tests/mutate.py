@@ -84,7 +84,7 @@ TESTS = {  # of C and Cython: the room that mirrors a file first
     "_anomaly.pxi": "test_anomaly",
     "_lines.pxi": "test_tape test_anomaly viz/test_explain",
     "_locks.pxi": "test_python_threads test_tape",
-    "_optim.pxi": "optim/test_optimizers optim/test_against_torch optim/test_bits test_resources",
+    "_optim.pxi": "optim/test_optimizers optim/test_against_torch optim/test_bits test_resources test_anomaly",
     "optim.h": "optim/test_against_torch optim/test_optimizers optim/test_bits",
     "_kernels.pyx": "test_kernels test_memory test_threads ops/test_edges",
     "_matmul.pxi": "ops/test_product ops/test_contraction test_kernels",

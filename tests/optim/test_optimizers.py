@@ -584,6 +584,10 @@ def test_own_optimizer():
     p.grad = tt.tensor([5.0, -0.1], dtype=tt.float64)
     SignDescent([p], 0.25).step()
     assert p.tolist() == [0.75, -0.75]
+    q = parameter(np.array([2.0]))
+    q.grad = tt.tensor([1.0], dtype=tt.float64)
+    SignDescent([{"params": [p]}, {"params": [q], "lr": 0.5}], 0.25).step()
+    assert p.tolist() == [0.5, -0.5] and q.tolist() == [1.5]
 
 
 def test_base_class_does_not_step():
