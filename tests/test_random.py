@@ -42,8 +42,8 @@ def test_the_reference_gives_the_published_answers() -> None:
     "seed,offset", [(0, 0), (1, 0), (0, 1), (2**64 - 1, 2**64 - 3), (0x123456789ABCDEF0, 2**32 - 1), (7, 12345)]
 )
 def test_uniform_numbers_are_philoxs(seed: int, offset: int) -> None:
-    n = 11
-    blocks = [words(seed, (offset + i) % 2**64) for i in range(6)]
+    n = 2003  # blocks are made 64 at a time
+    blocks = [words(seed, (offset + i) % 2**64) for i in range(1002)]
     flat = [w for b in blocks for w in b]
     low = tr.Generator()
     low.set_state({"seed": seed, "offset": offset})
