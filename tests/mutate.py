@@ -79,7 +79,7 @@ AREAS = {
 }
 TESTS = {  # of C and Cython: the room that mirrors a file first
     "_tape.pyx": "test_walk test_tape test_autograd test_tensor test_function test_checkpoint test_anomaly nn/test_hooks test_memory ops/test_inplace viz/test_trace",
-    "_op.pxi": "test_op test_spelling test_errors test_tape ops/test_agreement test_autograd test_function test_anomaly test_memory",
+    "_op.pxi": "test_op test_spelling test_errors test_tape ops/test_agreement test_autograd test_function test_anomaly test_memory viz/test_trace",
     "_hooks.pxi": "nn/test_hooks test_tape test_autograd test_function test_checkpoint",
     "_anomaly.pxi": "test_anomaly",
     "_lines.pxi": "test_tape test_anomaly viz/test_explain",
@@ -107,7 +107,7 @@ TESTS = {  # of C and Cython: the room that mirrors a file first
     "gather.h": "ops/test_index test_kernels data/test_loader",
     "parallel.c": "test_threads test_python_threads test_kernels",
     "dispatch.c": "test_kernels test_threads",
-    "drivers.c": "test_kernels test_threads ops/test_reduction ops/test_product ops/test_loss ops/test_index test_random",
+    "drivers.c": "test_kernels test_threads ops/test_reduction ops/test_product ops/test_loss ops/test_index test_random test_warp",
 }
 REST = ["tests/ops", "tests/optim", "tests/nn", "tests/test_kernels.py", "tests/test_tape.py"]
 MAPPED = ["tests/ops", "tests/optim", "tests/nn", "tests/viz", "tests/test_*.py"]
