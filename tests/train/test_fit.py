@@ -702,8 +702,8 @@ def test_moments_that_decay_do_not_become_subnormal():
     tiny = np.finfo(np.float32).tiny
     kept, modes = moments(flush_denormal=False)
     assert ((kept > 0) & (kept < tiny)).all() and modes == {False}
-    flushed, modes = moments()
-    assert (flushed == 0).all() and modes == {True} and not _kernels.get_flush_denormal()
+    flushed, modes = moments()  # zero with FMA; without it m stops near 1e-37, whose tenth is flushed
+    assert ((flushed == 0) | (flushed >= tiny)).all() and modes == {True} and not _kernels.get_flush_denormal()
     with pytest.raises(ZeroDivisionError):
         fit(linear(), classification(), lambda out, y: 1 / 0, "sgd", 1)
     assert not _kernels.get_flush_denormal()
