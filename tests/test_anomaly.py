@@ -123,6 +123,14 @@ def test_each_check_alone() -> None:
         with pytest.raises(AnomalyError, match="div made inf"):
             1 / zero
     assert inf.item() == math.inf
+    with tt.set_detect_anomaly(True, check_inf=False):
+        1 / zero
+        with pytest.raises(AnomalyError, match="div made NaN"):
+            zero / zero
+    with tt.set_detect_anomaly(True, check_nan=False):
+        zero / zero
+        with pytest.raises(AnomalyError, match="div made inf"):
+            1 / zero
 
 
 def test_large_finite_sums_are_no_anomaly() -> None:

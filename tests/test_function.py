@@ -786,6 +786,27 @@ def test_custom_vjp_watches_its_residuals_and_frees_them(no_collector: None) -> 
     assert (kept[-1](), x.grad.tolist()) == (None, [0.6, 1.0])
 
 
+def test_custom_vjp_residuals_changed_in_place_are_noticed() -> None:
+    kept: list[tt.Tensor] = []
+
+    @tt.custom_vjp
+    def double(x: tt.Tensor) -> tt.Tensor:
+        return x * 2
+
+    def fwd(x: tt.Tensor) -> Any:
+        kept.append(tt.full((1,), 2.0))
+        return x * 2, [kept[-1]]
+
+    double.defvjp(fwd, lambda residuals, g: (g * residuals[0],))
+    x = leaf(3.0)
+    double(x).sum().backward()
+    assert x.grad.tolist() == [2.0]
+    y = double(x).sum()
+    kept[-1].mul_(5)
+    with pytest.raises(RuntimeError, match="in place"):
+        y.backward()
+
+
 def test_custom_vjp_holds_no_cycle(no_collector: None) -> None:
     x, f = leaf(0.5), made()
     y = f(x, x)

@@ -393,6 +393,19 @@ def test_options_of_assert_close() -> None:
             assert_close(1.0, 1.0, **how)
 
 
+@pytest.mark.parametrize(("dtype", "rtol", "atol"), [(tt.float32, 1.3e-6, 1e-5), (tt.float64, 1e-7, 1e-7)])
+def test_default_tolerances_of_assert_close(dtype: Any, rtol: float, atol: float) -> None:
+    def ones(n: float) -> tt.Tensor:
+        return tt.tensor([n], dtype=dtype)
+
+    assert_close(ones(0.9 * atol), ones(0.0))
+    assert_close(ones(1e6 * (1 + 0.8 * rtol)), ones(1e6))
+    with pytest.raises(AssertionError, match="not close"):
+        assert_close(ones(1.1 * atol), ones(0.0))
+    with pytest.raises(AssertionError, match="not close"):
+        assert_close(ones(1e6 * (1 + 1.2 * rtol)), ones(1e6))
+
+
 @pytest.mark.filterwarnings("ignore:.*torch:DeprecationWarning")
 def test_tolerances_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")

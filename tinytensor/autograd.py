@@ -122,12 +122,9 @@ def _walk(
     finally:
         tape.mode.enabled = before
     result: list[Tensor | None] = []
-    taken = set()
-    for at in places:
+    for at in places:  # an input named twice has an array that is not alone any more
         if isinstance(found[at], np.ndarray):
-            alone = at not in taken and _kernels.alone(found, at)
-            result.append(Tensor._new(found[at] if alone else _copy(found[at])))
-            taken.add(at)
+            result.append(Tensor._new(found[at] if _kernels.alone(found, at) else _copy(found[at])))
         else:
             result.append(found[at])
     return result

@@ -410,6 +410,14 @@ def test_products_with_an_input_say_which_shape_is_wrong() -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- gradients
+@pytest.mark.parametrize("f", [tt.logaddexp, tt.logaddexp2])
+@pytest.mark.parametrize("at", [math.inf, -math.inf])
+def test_equal_infinities_have_half_the_gradient_each(f: Any, at: float) -> None:
+    x, y = tt.tensor(at, requires_grad=True), tt.tensor(at, requires_grad=True)
+    f(x, y).backward()
+    assert (x.grad.item(), y.grad.item()) == (0.5, 0.5)
+
+
 def test_second_derivatives_where_two_are_equal() -> None:
     x = tt.tensor([3.0], dtype=tt.float64, requires_grad=True)
     y = tt.tensor([3.0], dtype=tt.float64, requires_grad=True)
