@@ -42,11 +42,13 @@ if [ "$what" != python ]; then
     tests="tests/ops tests/optim tests/test_kernels.py tests/test_threads.py tests/test_warp.py tests/test_random.py tests/test_memory.py"
     for isa in $(PYTHONPATH=$PWD python -c "from tinytensor import _kernels; print(*_kernels.isas())"); do
         echo "== the kernels' tests on $isa"
+        # the test left out needs calls that are faster than with counters
         # shellcheck disable=SC2086 # words
-        PYTHONPATH=$PWD TINYTENSOR_ISA=$isa python -m pytest -q -n "${WORKERS:-2}" $tests || bad=1
+        PYTHONPATH=$PWD TINYTENSOR_ISA=$isa python -m pytest -q -n "${WORKERS:-2}" $tests \
+            --deselect tests/test_threads.py::test_a_sleeping_thread_is_woken_for_much_work_or_for_much_in_a_row || bad=1
     done
     gcovr --root "$PWD" --filter 'csrc/' --exclude-unreachable-branches --exclude-throw-branches --merge-mode-functions=separate \
-        --gcov-ignore-errors=all --json "$work/c.json" build
+        --gcov-ignore-errors=all --gcov-suspicious-hits-threshold=1000000000000000 --json "$work/c.json" build
     gcovr --root "$PWD" --add-tracefile "$work/c.json" --txt --txt-metric branch
     gcovr --root "$PWD" --add-tracefile "$work/c.json" --txt --txt-metric line --fail-under-line 90 || bad=1
 fi

@@ -91,6 +91,15 @@ def test_weight_decay_of_one(kind, hidden):
     assert found.names == ["weight_decay_too_strong"]
 
 
+@pytest.mark.parametrize("kind, rate", [(optim.AdamW, 0.001), (optim.Lion, 0.001)])
+def test_decoupled_weight_decay_of_a_tenth_an_update(kind, rate):
+    data, validation = blobs(0)
+    for decay, names in ((100.0, ["weight_decay_too_strong"]), (0.01, [])):
+        tt.manual_seed(0)
+        optimizer = lambda p, decay=decay: kind(p, lr=rate, weight_decay=decay)  # noqa: E731
+        assert trained([20, 64, 10], data, optimizer, 20, validation=validation).names == names
+
+
 @pytest.mark.parametrize("kind, rate", [(optim.SGD, 0.1), (optim.Adam, 0.001)])
 def test_a_little_weight_decay_is_no_finding(kind, rate):
     tt.manual_seed(0)
