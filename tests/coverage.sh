@@ -39,7 +39,7 @@ if [ "$what" != python ]; then
     sed -i 's/"-O3"/"-O1"/g' setup.py
     # names, not absolute paths, of what lies in the tree; counters that threads may share
     CFLAGS="--coverage -fprofile-update=prefer-atomic -fprofile-abs-path" LDFLAGS="--coverage" python setup.py -q build_ext --inplace > /dev/null
-    tests="tests/ops tests/optim tests/test_kernels.py tests/test_threads.py tests/test_warp.py tests/test_random.py tests/test_memory.py"
+    tests="tests/ops tests/optim tests/test_kernels.py tests/test_threads.py tests/test_warp.py tests/test_random.py tests/test_memory.py tests/test_sparse.py"
     for isa in $(PYTHONPATH=$PWD python -c "from tinytensor import _kernels; print(*_kernels.isas())"); do
         echo "== the kernels' tests on $isa"
         # the test left out needs calls that are faster than with counters
