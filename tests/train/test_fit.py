@@ -286,6 +286,18 @@ def test_early_stopping_puts_the_best_weights_back(tmp_path):
     np.testing.assert_array_equal(weights(other), kept[best])
 
 
+@pytest.mark.parametrize("ignored", [-100, 2])
+def test_targets_that_are_no_class_leave_no_confusion_matrix(ignored):
+    x, y = classification()
+    counted = fit(linear(), (x, y), "cross_entropy", "sgd", 1, validation=(x, y)).confusion_matrix
+    assert counted.sum(1).tolist() == np.bincount(y.numpy()).tolist()
+    y = y.clone()
+    y[-1] = ignored
+    loss = nn.CrossEntropyLoss(ignore_index=ignored)
+    history = fit(linear(), (x, y), loss, "sgd", 1, validation=(x, y), metrics=())
+    assert history.confusion_matrix is None and history["val_loss"][0] < 2
+
+
 def test_without_restore_best_the_last_weights_stay():
     kept = []
 

@@ -357,8 +357,8 @@ class Run:
         if not scores.classifies() or scores.outputs is None or scores.targets is None:
             return None
         target = scores.targets.numpy()
-        fits = target.min() >= 0 and target.max() < scores.outputs.shape[1]
-        return scores.confusion_matrix() if fits else None
+        outside = np.count_nonzero((target < 0) | (target >= scores.outputs.shape[1]))
+        return None if outside else scores.confusion_matrix()
 
     def _keep_weights(self) -> None:
         weights = self._best["weights"] if self.restore_best else None
