@@ -17,7 +17,7 @@ import tinytensor as tt
 CALLS = """
 tt.empty(B); tt.zeros(B); tt.ones(B); tt.full((B,), 1); tt.rand(B); tt.randn(B); tt.randint(0, 5, (B,)); tt.randperm(B); tt.normal(0.0, 1.0, (B,)); tt.arange(B)
 tt.arange(0, 1, 1e-15); tt.linspace(0, 1, B); tt.logspace(0, 1, B); tt.eye(2**20); tt.eye(B); tt.tril_indices(2**31, 2**31); tt.triu_indices(2**31, 2**31)
-tt.empty(H, H); tt.zeros(H, 4); tt.ones(4, H); tt.full((H, H), 1.0); tt.rand(H, H); tt.randn(H, H); tt.randint(0, 5, (H, H)); tt.arange(H); tt.arange(0.0, 1e300); tt.linspace(0, 1, H)
+tt.empty(H, H); tt.zeros(H, 4); tt.ones(4, H); tt.full((H, H), 1.0); tt.rand(H, H); tt.randn(H, H); tt.randint(0, 5, (H, H)); tt.randint(0, 5, (2**64, 3)); tt.arange(H); tt.arange(0.0, 1e300); tt.linspace(0, 1, H)
 tt.logspace(0, 1, H); tt.eye(H); tt.tril_indices(H, 1); tt.empty(2**63); tt.zeros(2**64); tt.ones(2**70, 0); tt.empty(0, 2**70); tt.full((2**70,), 1); tt.arange(2**70); tt.linspace(0, 1, 2**70); tt.eye(2**70)
 tt.empty_like(o(1).expand(B)); tt.zeros_like(o(1).expand(B)); tt.ones_like(o(1).expand(B)); tt.full_like(o(1).expand(B), 2); tt.rand_like(o(1).expand(B)); o(1).new_zeros(B); o(1).new_full((H, H), 1)
 o(1).expand(H); o(1).expand(H, H); o(2, 1).expand(2, 2**63); o(1).broadcast_to((2**64,)); tt.broadcast_shapes((H, 1), (1, H)); tt.broadcast_tensors(o(1, 1).expand(B, 1), o(1, 1).expand(1, B))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,10 +94,7 @@ def _taken(generator: Generator | None, blocks: int) -> tuple[int, int]:
 def _floats(kind: int, shape: Shape, dtype: Any, generator: Generator | None, a: float, b: float) -> npt.NDArray[Any]:
     d = get_default_dtype() if dtype is None else check_dtype(dtype, "random")
     per = 4 if d == np.float32 else 2
-    count = 1
-    for s in shape:
-        count *= s
-    key, at = _taken(generator, -(-count // per))
+    key, at = _taken(generator, -(-math.prod(shape) // per))
     return _kernels.random(kind, shape, d, key, at, a, b)
 
 
@@ -161,8 +159,7 @@ def randint(
     if size is None or isinstance(size, int) or high is None:
         raise ValueError("randint: expected randint(high, size) or randint(low, high, size) with size a tuple")
     shape = size_of(tuple(size))
-    count = int(np.prod(shape, dtype=np.int64))
-    key, at = _taken(generator, -(-count // 2))
+    key, at = _taken(generator, -(-math.prod(shape) // 2))
     a = _kernels.randint(shape, low, high, key, at)
     return Tensor._new(a if dtype is None else _kernels.owned(a.astype(check_dtype(dtype, "randint"))))
 
